@@ -1,0 +1,1 @@
+"""The words: frozen types, defaults, labels and names. No behaviour, no I/O."""

@@ -1,0 +1,196 @@
+"""Kubernetes objects as the caches hold them: only the fields that decisions read.
+
+msgspec Structs: unknown fields are skipped while decoding, which makes a cached pod 20 times smaller than a typed
+model. Field names are the API's, in snake_case. Every timestamp is an aware UTC datetime.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from modelinfer_controller.api.names import ObjectName
+
+EMPTY: Mapping[str, str] = {}
+
+
+class Slim(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of every cached type: frozen, camelCase on the wire, invisible to the cycle collector."""
+
+
+class OwnerReference(Slim, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(Slim, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def object_name(self) -> ObjectName:
+        return ObjectName(self.namespace, self.name)
+
+    @property
+    def is_terminating(self) -> bool:
+        return self.deletion_timestamp is not None
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The one owner reference that controls the object, or None."""
+        return next((reference for reference in self.owner_references if reference.controller), None)
+
+
+class KubeObject(Slim, frozen=True):
+    """What every object has. Also good alone, where only identity matters."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: ObjectMeta = ObjectMeta()
+
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class ListMeta(Slim, frozen=True):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class ObjectList(Slim, Generic[T], frozen=True):
+    metadata: ListMeta = ListMeta()
+    items: tuple[T, ...] = ()
+
+
+class Condition(Slim, frozen=True):
+    """A pod's or any object's condition; observed_generation is 0 where the kind has none."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+    observed_generation: int = 0
+
+
+class ContainerStateWaiting(Slim, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerStateRunning(Slim, frozen=True):
+    started_at: datetime | None = None
+
+
+class ContainerStateTerminated(Slim, frozen=True):
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class ContainerState(Slim, frozen=True):
+    waiting: ContainerStateWaiting | None = None
+    running: ContainerStateRunning | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Slim, frozen=True):
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodSpec(Slim, frozen=True):
+    node_name: str = ""
+    scheduler_name: str = ""
+
+
+class PodStatus(Slim, frozen=True):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    start_time: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(KubeObject, frozen=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    def condition(self, type_: str) -> Condition | None:
+        return next((condition for condition in self.status.conditions if condition.type == type_), None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Ready as the contract says: not terminating, phase Running, condition Ready=True."""
+        ready = self.condition("Ready")
+        return (
+            not self.metadata.is_terminating
+            and self.status.phase == "Running"
+            and ready is not None
+            and ready.status == "True"
+        )
+
+
+class ServiceSpec(Slim, frozen=True):
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    publish_not_ready_addresses: bool = False
+    selector: dict[str, str] = {}
+
+
+class Service(KubeObject, frozen=True):
+    spec: ServiceSpec = ServiceSpec()
+
+
+class ControllerRevision(KubeObject, frozen=True):
+    """data is kept as the bytes that the server sent: it is compared and decoded, never edited."""
+
+    revision: int = 0
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class PodGroupStatus(Slim, frozen=True):
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class PodGroup(KubeObject, frozen=True):
+    """A PodGroup of either API, Volcano's or Kubernetes' own; which one, its apiVersion says. spec as plain JSON."""
+
+    spec: dict[str, Any] = {}
+    status: PodGroupStatus = PodGroupStatus()
+
+
+class Node(KubeObject, frozen=True):
+    """Identity and labels only: what a topology domain is read from."""
+
+
+class Event(KubeObject, frozen=True):
+    reason: str = ""
+    message: str = ""
+    type: str = ""
+    count: int = 1
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None

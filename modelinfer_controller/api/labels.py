@@ -1,0 +1,31 @@
+"""The wire contract: label, annotation and environment keys. Existing workloads depend on every one of them."""
+
+from typing import Final
+
+DOMAIN: Final = "modelinfer.volcano.sh"
+
+# Labels on every pod and Service of ours; informers ask the server for MANAGED objects by the presence of NAME.
+NAME: Final = f"{DOMAIN}/name"
+GROUP_NAME: Final = f"{DOMAIN}/group-name"
+ROLE: Final = f"{DOMAIN}/role"
+ROLE_ID: Final = f"{DOMAIN}/role-id"
+REVISION: Final = f"{DOMAIN}/revision"
+ENTRY: Final = f"{DOMAIN}/entry"  # "true", on entry pods only
+GROUP_LEADER: Final = f"{DOMAIN}/group-leader"  # "true", on the entry pod of the first role's instance 0
+
+# Annotations of ours.
+INCARNATION: Final = f"{DOMAIN}/incarnation"  # on pods: how often the pod's scope had been rebuilt when it was made
+FAILED_AT: Final = f"{DOMAIN}/failed-at"  # on pods: when the failure that runs against the grace period began
+ACKNOWLEDGED_RESTARTS: Final = f"{DOMAIN}/acknowledged-restarts"  # on pods: restarts that were dealt with
+PAUSED_PARTITION: Final = f"{DOMAIN}/paused-partition"  # on ModelInfers: the partition before `rollout pause`
+CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
+
+# Environment of every container, in this order, before the template's own.
+ENV_GROUP_SIZE: Final = "GROUP_SIZE"
+ENV_ENTRY_ADDRESS: Final = "ENTRY_ADDRESS"
+ENV_WORKER_INDEX: Final = "WORKER_INDEX"
+
+# Volcano's own keys.
+VOLCANO_GROUP_NAME: Final = "scheduling.k8s.io/group-name"  # annotation on pods: the PodGroup
+VOLCANO_TASK_SPEC: Final = "volcano.sh/task-spec"  # annotation on pods: the key in minTaskMember
+VOLCANO_QUEUE_NAME: Final = "scheduling.volcano.sh/queue-name"  # annotation on ModelInfers

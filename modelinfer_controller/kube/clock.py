@@ -1,0 +1,13 @@
+"""Time as an argument: the composition root passes the real clocks, tests and the simulator virtual ones.
+
+Sleeping is not here: code awaits `asyncio.sleep`, and virtual time is a property of the event loop it runs on. So is
+the monotonic clock, `asyncio.get_running_loop().time()`.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Wall-clock time, aware, in UTC."""
