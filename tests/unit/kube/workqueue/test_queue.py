@@ -1,0 +1,210 @@
+"""The work queue's guarantees, one by one."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from modelinfer_controller.kube.workqueue import ItemExponentialBackoff, QueueShutDown, WorkQueue
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def is_waiting(queue: WorkQueue[str]) -> bool:
+    """Whether a get would wait, now."""
+    try:
+        async with asyncio.timeout(0):
+            queue.add(await queue.get())
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_items_come_in_the_order_they_were_added_and_once() -> None:
+    queue = WorkQueue[str]()
+    for item in "abcab":
+        queue.add(item)
+    assert len(queue) == 3
+    assert [await queue.get() for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_an_item_in_work_is_not_handed_out_again_until_done() -> None:
+    queue = WorkQueue[str]()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add("a")
+    queue.add("a")
+    assert await is_waiting(queue)
+    queue.done("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert await is_waiting(queue)
+
+
+async def test_a_waiting_worker_gets_an_item_as_soon_as_it_is_added() -> None:
+    queue = WorkQueue[str]()
+    asyncio.get_running_loop().call_later(7, queue.add, "a")
+    assert await queue.get() == "a"
+    assert now() == 7
+
+
+async def test_a_worker_cancelled_in_the_tick_that_woke_it_passes_the_item_on() -> None:
+    queue = WorkQueue[str]()
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    assert await second == "a"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_of_several_delays_the_soonest_wins() -> None:
+    queue = WorkQueue[str]()
+    queue.add_after("a", 10)
+    queue.add_after("a", 3)
+    queue.add_after("a", 5)
+    assert await queue.get() == "a"
+    assert now() == 3
+    queue.done("a")
+    await asyncio.sleep(100)
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+async def test_no_delay_means_now(seconds: float) -> None:
+    queue = WorkQueue[str]()
+    queue.add_after("a", seconds)
+    assert len(queue) == 1
+
+
+async def test_failures_double_the_delay_up_to_the_cap_and_forget_starts_anew() -> None:
+    queue = WorkQueue[str](ItemExponentialBackoff(0.005, 0.03))
+    delays = []
+    for _ in range(5):
+        queue.add_rate_limited("a")
+        began = now()
+        queue.done(await queue.get())
+        delays.append(round(now() - began, 6))
+    assert delays == [0.005, 0.01, 0.02, 0.03, 0.03]
+    assert queue.num_requeues("a") == 5
+    queue.forget("a")
+    assert queue.num_requeues("a") == 0
+    queue.add_rate_limited("a")
+    began = now()
+    await queue.get()
+    assert now() - began == pytest.approx(0.005)
+
+
+async def test_an_item_that_fails_for_days_waits_1000_seconds_at_most() -> None:
+    backoff = ItemExponentialBackoff[str]()
+    assert [backoff.when("a") for _ in range(5000)][-1] == 1000
+
+
+async def test_forget_does_not_end_the_work() -> None:
+    queue = WorkQueue[str]()
+    queue.add("a")
+    await queue.get()
+    queue.forget("a")
+    queue.add("a")
+    assert await is_waiting(queue)
+
+
+async def test_after_shut_down_nothing_is_added_and_what_is_queued_still_comes() -> None:
+    queue = WorkQueue[str]()
+    queue.add("working")
+    await queue.get()
+    queue.add("working")
+    queue.add("queued")
+    queue.add_after("delayed", 1)
+    queue.shut_down()
+    queue.add("late")
+    queue.add_after("late", 1)
+    queue.add_rate_limited("late")
+    await asyncio.sleep(10)
+    assert await queue.get() == "queued"
+    queue.done("working")
+    assert await queue.get() == "working", "it was added while in work, before the shut-down"
+    with pytest.raises(QueueShutDown):
+        await queue.get()
+
+
+async def test_shut_down_releases_waiting_workers() -> None:
+    queue = WorkQueue[str]()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(1)
+    queue.shut_down()
+    results = await asyncio.gather(*workers, return_exceptions=True)
+    assert [type(result) for result in results] == [QueueShutDown] * 3
+
+
+async def test_drain_waits_for_queued_and_for_working_items() -> None:
+    queue = WorkQueue[str]()
+    ended: dict[str, float] = {}
+
+    async def worker() -> None:
+        while True:
+            item = await queue.get()
+            await asyncio.sleep(10)
+            queue.done(item)
+            ended[item] = now()
+
+    for item in "abc":
+        queue.add(item)
+    working = asyncio.create_task(worker())
+    await asyncio.sleep(1)
+    await queue.shut_down_with_drain()
+    assert now() == 30
+    with pytest.raises(QueueShutDown):
+        await working
+    assert ended == {"a": 10, "b": 20, "c": 30}
+
+
+async def test_drain_of_an_idle_queue_returns_at_once() -> None:
+    queue = WorkQueue[str]()
+    await queue.shut_down_with_drain()
+    assert queue.is_shut_down
+
+
+@dataclass
+class Recorder:
+    seen: list[tuple[str, float]] = field(default_factory=list)
+
+    def depth(self, items: int) -> None:
+        self.seen.append(("depth", items))
+
+    def add(self) -> None:
+        self.seen.append(("add", 1))
+
+    def queue_duration(self, seconds: float) -> None:
+        self.seen.append(("queued", seconds))
+
+    def work_duration(self, seconds: float) -> None:
+        self.seen.append(("worked", seconds))
+
+    def retry(self) -> None:
+        self.seen.append(("retry", 1))
+
+
+async def test_metrics_tell_depth_latency_duration_and_retries() -> None:
+    metrics = Recorder()
+    queue = WorkQueue[str](metrics=metrics)
+    queue.add("a")
+    queue.add("a")
+    await asyncio.sleep(2)
+    await queue.get()
+    await asyncio.sleep(5)
+    assert queue.unfinished_work_seconds() == queue.longest_running_seconds() == 5
+    queue.done("a")
+    assert queue.unfinished_work_seconds() == queue.longest_running_seconds() == 0
+    queue.add_rate_limited("a")
+    assert metrics.seen == [
+        ("add", 1),
+        ("depth", 1),
+        ("depth", 0),
+        ("queued", 2),
+        ("worked", 5),
+        ("retry", 1),
+    ]
