@@ -120,13 +120,13 @@ class WorkQueueHistory(RuleBasedStateMachine):
         self.queue.forget(item)
         self.failures.pop(item, None)
 
-    @rule()
-    def get(self) -> None:
+    @rule(count=st.integers(1, 3))
+    def get(self, count: int) -> None:
         async def act() -> None:
-            self.getters.append(asyncio.create_task(self.queue.get()))
+            self.getters += [asyncio.create_task(self.queue.get()) for _ in range(count)]
             await self.settle()
 
-        self.waiting += 1
+        self.waiting += count
         self.model_deliver()
         self.run(act())
 
