@@ -1,0 +1,183 @@
+"""The commands of hack/cluster."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from controlplane.cluster import ControlPlane, ControlPlaneError, clusters
+from controlplane.components import Layout
+from controlplane.golang import GoMissing
+from controlplane.kubectl import find_kubectl
+from controlplane.settings import AUDIT_CHOICES, Settings
+from controlplane.supervisor import Supervisor
+from controlplane.tools import BuildError, ensure_binaries
+
+_EPILOG = """\
+environment:
+  KUBEBUILDER_ASSETS   a folder with binaries to use instead of building them
+  MODELINFER_CACHE     where binaries and clusters are kept (default: ~/.cache/modelinfer-controller)
+  MODELINFER_CLUSTER   the name of the cluster where --name is not given (default: default)
+
+How simulated pods behave, and the annotations that change it: hack/controlplane/stages/pods.py.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ControlPlaneError, BuildError, GoMissing) as error:
+        print(f"hack/cluster: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "hack/cluster",
+        description="A real Kubernetes control plane with simulated nodes, on free loopback ports.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start a control plane (builds the binaries first where they are missing)")
+    _add_name(up)
+    up.add_argument("--nodes", type=int, default=Settings.nodes, help="simulated nodes (default %(default)s)")
+    up.add_argument("--volcano", action="store_true", help="with Volcano's scheduler, controllers and CRDs")
+    up.add_argument("--native-gang", action="store_true", help="with Kubernetes' own gang scheduling switched on")
+    up.add_argument("--no-kwok-pods", action="store_true", help="simulate nodes but not pods: they stay Pending")
+    up.add_argument("--audit", choices=AUDIT_CHOICES, default=Settings.audit, help="what logs/audit.jsonl holds")
+    for resource in ("cpu", "memory", "pods", "gpus"):
+        default = getattr(Settings, resource)
+        up.add_argument(f"--{resource}", default=default, help=f"{resource} of each node (default %(default)s)")
+    up.add_argument("--foreground", action="store_true", help="stay, and stop the control plane on Ctrl-C")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stop a control plane and remove its folder")
+    _add_name(down)
+    down.add_argument("--all", action="store_true", help="every one of this user")
+    down.add_argument("--keep-logs", metavar="FOLDER", type=Path, help="copy its logs there first")
+    down.set_defaults(run=_down)
+
+    kubectl = commands.add_parser("kubectl", help="run kubectl as the cluster's administrator")
+    _add_name(kubectl)
+    kubectl.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    kubectl.set_defaults(run=_kubectl)
+
+    kubeconfig = commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
+    _add_name(kubeconfig)
+    kubeconfig.set_defaults(run=_kubeconfig)
+
+    build = commands.add_parser("build", help="build the binaries and start nothing")
+    build.add_argument("--volcano", action="store_true", help="Volcano's too")
+    build.set_defaults(run=_build)
+
+    listing = commands.add_parser("list", help="list the clusters of this user")
+    listing.set_defaults(run=_list)
+
+    supervise = commands.add_parser("supervise")
+    supervise.add_argument("--owned", action="store_true")
+    supervise.add_argument("--volcano-crds", type=Path)
+    supervise.add_argument("folder", type=Path)
+    supervise.add_argument("binaries", nargs="+")
+    supervise.set_defaults(run=_supervise)
+    return parser
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    default = os.environ.get("MODELINFER_CLUSTER", "default")
+    parser.add_argument("--name", type=_name, default=default, help="which cluster (default %(default)s)")
+
+
+def _name(text: str) -> str:
+    if not text or not all(c.isalnum() or c in "-_" for c in text):
+        raise argparse.ArgumentTypeError("a name is made of letters, digits, - and _")
+    return text
+
+
+def _up(options: argparse.Namespace) -> int:
+    settings = Settings(
+        nodes=options.nodes,
+        volcano=options.volcano,
+        native_gang=options.native_gang,
+        kwok_pods=not options.no_kwok_pods,
+        audit=options.audit,
+        cpu=options.cpu,
+        memory=options.memory,
+        pods=options.pods,
+        gpus=options.gpus,
+    )
+    ensure_binaries(volcano=settings.volcano)
+    start = time.monotonic()
+    control_plane = ControlPlane.start(settings, name=options.name, owned=options.foreground)
+    print(f"cluster {options.name} is up after {time.monotonic() - start:.1f} s: {control_plane.server}")
+    print(f"  export KUBECONFIG={control_plane.kubeconfig}")
+    print(f"  logs: {control_plane.logs}")
+    if options.foreground:
+        _wait_for_interrupt(control_plane)
+    return 0
+
+
+def _wait_for_interrupt(control_plane: ControlPlane) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with control_plane:
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopping", file=sys.stderr)
+
+
+def _down(options: argparse.Namespace) -> int:
+    names = [each.name for each in clusters()]
+    chosen = names if options.all else [options.name]
+    for name in chosen:
+        if name not in names:
+            print(f"hack/cluster: there is no cluster {name!r}", file=sys.stderr)
+            continue
+        if options.keep_logs is not None:
+            shutil.copytree(ControlPlane(name).logs, options.keep_logs / name, dirs_exist_ok=True)
+        ControlPlane(name).stop()
+        print(f"cluster {name} is down")
+    return 0
+
+
+def _kubectl(options: argparse.Namespace) -> int:
+    control_plane = ControlPlane.attach(options.name)
+    kubectl = find_kubectl()
+    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    os.execve(kubectl, ["kubectl", *arguments], os.environ | {"KUBECONFIG": str(control_plane.kubeconfig)})
+
+
+def _kubeconfig(options: argparse.Namespace) -> int:
+    print(ControlPlane.attach(options.name).kubeconfig)
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    for path in ensure_binaries(volcano=options.volcano).path_by_name.values():
+        print(path)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    for each in clusters():
+        phase = each.state.phase if each.state is not None else "starting"
+        server = each.state.server if each.state is not None else ""
+        print(f"{each.name}\t{phase if each.alive or phase == 'failed' else 'dead'}\t{server}")
+    return 0
+
+
+def _supervise(options: argparse.Namespace) -> int:
+    layout = Layout(options.folder)
+    settings = Settings.from_json(layout.settings.read_text())
+    path_by_name = {name: Path(path) for name, _, path in (each.partition("=") for each in options.binaries)}
+    return Supervisor(layout, settings, path_by_name, options.volcano_crds, owned=options.owned).run()

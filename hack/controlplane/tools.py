@@ -1,0 +1,182 @@
+"""The binaries of the control plane: found, or built once for each machine.
+
+Each folder under hack/tools is a Go module that pins the versions of a few programs. Their binaries are kept in the
+cache in a folder named for a hash of that module, so that another version is another folder and checkouts share them.
+Go's own build and module caches stay where Go keeps them (GOCACHE, GOMODCACHE).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.cache import binaries_folder, locked
+from controlplane.golang import GoMissing, find_go
+
+_TOOLS = Path(__file__).resolve().parents[1] / "tools"
+_VERSION_VARIABLE = "k8s.io/component-base/version"
+
+
+class BuildError(Exception):
+    """A binary could not be built."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A binary's file name, the Go package it is built from, and the folder of its module to keep beside it, if any."""
+
+    name: str
+    package: str
+
+
+@dataclass(frozen=True)
+class Module:
+    """A folder of hack/tools. `version_of` is the Go module whose version the binaries report, where it must be set at
+    build time; `keep` names a folder of `keep_from`'s source that is copied beside the binaries."""
+
+    folder: str
+    programs: tuple[Program, ...]
+    version_of: str | None = None
+    keep_from: str | None = None
+    keep: str | None = None
+
+
+KUBERNETES = Module(
+    "kubernetes",
+    (
+        Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        Program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    ),
+    version_of="k8s.io/kubernetes",
+)
+ETCD_KWOK = Module(
+    "etcd-kwok",
+    (Program("etcd", "go.etcd.io/etcd/server/v3"), Program("kwok", "sigs.k8s.io/kwok/cmd/kwok")),
+)
+VOLCANO = Module(
+    "volcano",
+    (
+        Program("vc-scheduler", "volcano.sh/volcano/cmd/scheduler"),
+        Program("vc-controllers", "volcano.sh/volcano/cmd/controller-manager"),
+    ),
+    keep_from="volcano.sh/volcano",
+    keep="config/crd/volcano/bases",
+)
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Where the binaries are, by name; `volcano_crds` is the folder of Volcano's CRDs where it was asked for."""
+
+    path_by_name: dict[str, Path]
+    volcano_crds: Path | None
+
+
+def ensure_binaries(*, volcano: bool) -> Binaries:
+    """Find every binary in KUBEBUILDER_ASSETS or in the cache, and build those that are in neither.
+
+    Building takes about ten minutes on two cores, once; it says so on stderr. Several callers at once build once.
+    Raises BuildError.
+    """
+    path_by_name: dict[str, Path] = {}
+    for module in (KUBERNETES, ETCD_KWOK, *([VOLCANO] if volcano else [])):
+        path_by_name |= _ensure_module(module)
+    return Binaries(path_by_name, _built_folder(VOLCANO) / "crds" if volcano else None)
+
+
+def build_digest(module_files: Sequence[bytes], system: str, machine: str) -> str:
+    """The name of the folder for what is built from these files for this platform."""
+    digest = hashlib.sha256(f"{system}/{machine}".encode())
+    for content in module_files:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def required_version(go_mod: str, module: str) -> str:
+    """The version of `module` that a go.mod requires, such as v1.37.2. Raises BuildError if it requires none."""
+    found = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise BuildError(f"go.mod requires no {module}")
+    return found[1]
+
+
+def linker_flags(module: Module, go_mod: str) -> str:
+    """No symbols, no debug information; and the version where the programs take theirs from the linker."""
+    flags = ["-s", "-w"]
+    if module.version_of is not None:
+        version = required_version(go_mod, module.version_of)
+        major, minor = version.removeprefix("v").split(".")[:2]
+        values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+        flags += [f"-X {_VERSION_VARIABLE}.{name}={value}" for name, value in values.items()]
+    return " ".join(flags)
+
+
+def _ensure_module(module: Module) -> dict[str, Path]:
+    provided = _provided(module)
+    missing = [program for program in module.programs if program.name not in provided]
+    folder = _built_folder(module)
+    if missing and not folder.exists():
+        with locked(binaries_folder() / f"{module.folder}.lock"):
+            if not folder.exists():
+                _build(module, folder)
+    return {program.name: provided.get(program.name, folder / program.name) for program in module.programs}
+
+
+def _provided(module: Module) -> dict[str, Path]:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if not assets:
+        return {}
+    found = {program.name: Path(assets) / program.name for program in module.programs}
+    return {name: path for name, path in found.items() if os.access(path, os.X_OK)}
+
+
+def _built_folder(module: Module) -> Path:
+    source = _TOOLS / module.folder
+    files = [(source / name).read_bytes() for name in ("go.mod", "go.sum")]
+    return binaries_folder() / f"{module.folder}-{build_digest(files, platform.system(), platform.machine())}"
+
+
+def _build(module: Module, folder: Path) -> None:
+    """Build into a folder aside and move it into place whole, so that a killed build leaves nothing half done."""
+    try:
+        go = find_go()
+    except GoMissing as error:
+        raise BuildError(str(error)) from error
+    source = _TOOLS / module.folder
+    flags = linker_flags(module, (source / "go.mod").read_text())
+    with tempfile.TemporaryDirectory(prefix=f".{module.folder}-", dir=binaries_folder()) as aside:
+        for number, program in enumerate(module.programs, start=1):
+            _say(f"building {program.name} ({number} of {len(module.programs)} of {module.folder}), once for this machine")
+            start = time.monotonic()
+            output = Path(aside) / "out" / program.name
+            _go(go, source, "build", "-trimpath", "-ldflags", flags, "-o", str(output), program.package)
+            _say(f"built {program.name} in {time.monotonic() - start:.0f} s ({output.stat().st_size >> 20} MiB)")
+        if module.keep_from is not None and module.keep is not None:
+            module_folder = _go(go, source, "list", "-m", "-f", "{{.Dir}}", module.keep_from, capture=True)
+            shutil.copytree(Path(module_folder) / module.keep, Path(aside) / "out" / "crds", copy_function=shutil.copyfile)
+        (Path(aside) / "out").rename(folder)
+
+
+def _go(go: Path, source: Path, *arguments: str, capture: bool = False) -> str:
+    """Run Go in a module's folder; its output goes to stderr, unless it is wanted."""
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
+    stdout = subprocess.PIPE if capture else sys.stderr
+    done = subprocess.run([go, *arguments], cwd=source, env=environment, stdout=stdout, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"go {' '.join(arguments)} failed in {source} with exit code {done.returncode}")
+    return done.stdout.strip() if capture else ""
+
+
+def _say(message: str) -> None:
+    print(f"hack/cluster: {message}", file=sys.stderr, flush=True)
