@@ -1,0 +1,141 @@
+"""Workers that take keys from a work queue and reconcile them, with the one retry policy."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from modelinfer_controller.kube.parallel import CancelledFromWithin, is_cancelled_from_outside
+from modelinfer_controller.kube.workqueue import QueueShutDown, WorkQueue
+
+K = TypeVar("K", bound=Hashable)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a reconcile asks for when it succeeded: to run again after that time, or only when something changes."""
+
+    requeue_after: timedelta | None = None
+
+
+class TerminalError(Exception):
+    """An error of a reconcile that trying again cannot help: the key waits for the next event."""
+
+
+class Outcome(StrEnum):
+    """How a reconcile ended; the values are controller-runtime's labels of controller_runtime_reconcile_total."""
+
+    SUCCESS = "success"
+    REQUEUE_AFTER = "requeue_after"
+    ERROR = "error"
+    TERMINAL_ERROR = "terminal_error"
+
+
+class ReconcileObserver(Protocol):
+    def __call__(self, outcome: Outcome, seconds: float) -> None:
+        """Told of each reconcile that ended, with the time it took. Must not block or raise."""
+
+
+def ignore_reconcile(outcome: Outcome, seconds: float) -> None:
+    """The observer of who does not observe."""
+
+
+class Controller(Generic[K]):
+    """Runs `reconcile(key)` for the keys of `queue`, by `workers` tasks, never two for one key at a time.
+
+    The one retry policy: an error comes back rate-limited; requeue_after forgets the failures and comes back then;
+    success forgets the failures; a terminal error forgets them and waits for an event. An ExceptionGroup is terminal
+    if all its errors are. Every error is logged here, once, with the reconcile's id; the same id is bound to whatever
+    the reconcile logs (structlog's contextvars: controller, key, reconcile_id).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue: WorkQueue[K],
+        reconcile: Callable[[K], Awaitable[Result]],
+        *,
+        workers: int = 1,
+        observe: ReconcileObserver = ignore_reconcile,
+    ) -> None:
+        self._name = name
+        self._queue = queue
+        self._reconcile = reconcile
+        self._workers = workers
+        self._observe = observe
+        self._ids = itertools.count(1)
+
+    async def run(self) -> None:
+        """Works until the queue is shut down and empty; cancellation interrupts the reconciles.
+
+        Raises an ExceptionGroup if a worker breaks, which no error of a reconcile can cause.
+        """
+        async with asyncio.TaskGroup() as workers:
+            for number in range(self._workers):
+                workers.create_task(self._work(), name=f"{self._name} worker {number}")
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self._queue.get()
+            except QueueShutDown:
+                return
+            try:
+                await self._run_one(key)
+            finally:
+                self._queue.done(key)
+
+    async def _run_one(self, key: K) -> None:
+        with structlog.contextvars.bound_contextvars(
+            controller=self._name, key=str(key), reconcile_id=f"{self._name}-{next(self._ids)}"
+        ):
+            now = asyncio.get_running_loop().time
+            began = now()
+            result = await self._result_of(key)
+            self._observe(self._settle(key, result), now() - began)
+
+    async def _result_of(self, key: K) -> Result | Exception:
+        try:
+            return await self._reconcile(key)
+        except Exception as error:
+            return error
+        except asyncio.CancelledError as error:
+            if is_cancelled_from_outside():
+                raise
+            # A worker that ended of it would be missed by nobody, and its key with it.
+            stray = CancelledFromWithin("the reconcile was cancelled from within")
+            stray.__cause__ = error
+            return stray
+
+    def _settle(self, key: K, result: Result | Exception) -> Outcome:
+        match result:
+            case Result(requeue_after=None):
+                self._queue.forget(key)
+                return Outcome.SUCCESS
+            case Result(requeue_after=timedelta() as delay):
+                self._queue.forget(key)
+                self._queue.add_after(key, delay.total_seconds())
+                return Outcome.REQUEUE_AFTER
+            case Exception() as error if _is_terminal(error):
+                self._queue.forget(key)
+                log.error("Reconcile failed for good", exc_info=error)
+                return Outcome.TERMINAL_ERROR
+            case Exception() as error:
+                self._queue.add_rate_limited(key)
+                log.error("Reconcile failed", failures=self._queue.num_requeues(key), exc_info=error)
+                return Outcome.ERROR
+            case unexpected:
+                raise TypeError(f"{self._name}: reconcile returned {unexpected!r}, not a Result")
+
+
+def _is_terminal(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return all(map(_is_terminal, error.exceptions))
+    return isinstance(error, TerminalError)
