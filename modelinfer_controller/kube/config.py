@@ -95,8 +95,8 @@ class Credentials:
 
     async def refresh(self, rejected: Access) -> bool:
         """After a 401: whether there are other credentials now, so that one more attempt makes sense."""
-        now = asyncio.get_running_loop().time()
-        if self._access is rejected and now >= self._renewed_at + RENEWAL_RETRY_INTERVAL:
+        rested = asyncio.get_running_loop().time() >= self._renewed_at + RENEWAL_RETRY_INTERVAL
+        if self._access is rejected and (rested or self._renewal is not None):
             await self._renew()
         return self._access is not rejected
 

@@ -1,0 +1,294 @@
+"""The aiohttp transport against a local HTTP server: tokens, TLS, streams, and what breaks below HTTP."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
+from modelinfer_controller.kube.config import ConfigError
+from modelinfer_controller.kube.transport import Request, TransportError
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"{'https' if tls else 'http'}://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def kubeconfig(folder: Path, server: str, user: dict[str, Any], **cluster: Any) -> str:
+    path = folder / "config"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "one",
+                "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
+                "users": [{"name": "u", "user": user}],
+                "contexts": [
+                    {"name": "one", "context": {"cluster": "c", "user": "u"}},
+                    {"name": "two", "context": {"cluster": "c", "user": "nobody"}},
+                ],
+            }
+        )
+    )
+    return str(path)
+
+
+@asynccontextmanager
+async def connected(path: str, context: str | None = None) -> AsyncIterator[AiohttpTransport]:
+    transport = await connect(environ={}, clock=SystemClock(), kubeconfig=path, context=context, user_agent="test")
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+async def show_authorization(request: web.Request) -> web.Response:
+    return web.Response(text=request.headers.get("Authorization", ""))
+
+
+async def test_an_exchange_carries_everything_over(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        seen = {
+            "method": request.method,
+            "path": request.path_qs,
+            "type": request.headers["Content-Type"],
+            "agent": request.headers["User-Agent"],
+            "body": await request.text(),
+        }
+        return web.json_response(seen, status=201, headers={"X-Thing": "y"})
+
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, {"token": "t"})) as transport:
+        query = {"labelSelector": "a=b,c in (d)"}
+        request = Request("POST", "/api/v1/pods", query, {"Content-Type": "application/json"}, b"{}", timeout=5)
+        response = await transport.request(request)
+    assert response.status == 201
+    assert response.headers["x-thing"] == "y"
+    assert json.loads(response.body) == {
+        "method": "POST",
+        "path": "/api/v1/pods?labelSelector=a%3Db%2Cc+in+%28d%29",
+        "type": "application/json",
+        "agent": "test",
+        "body": "{}",
+    }
+
+
+async def test_a_token_file_loses_its_newline_and_is_read_again_after_a_401(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    valid = "Bearer old"
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=200 if request.headers["Authorization"] == valid else 401)
+
+    async with (
+        serving(answer) as server,
+        connected(kubeconfig(tmp_path, server, {"tokenFile": str(token)})) as transport,
+    ):
+        get = Request("GET", "/version", timeout=5)
+        assert (await transport.request(get)).status == 200
+        valid = "Bearer new"
+        token.write_text("new\n")
+        statuses = await asyncio.gather(*(transport.request(get) for _ in range(10)))
+        assert {response.status for response in statuses} == {200}
+        token.unlink()
+        assert (await transport.request(get)).status == 200
+
+
+async def test_without_other_credentials_a_401_is_handed_on(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, {"token": "t"})) as transport:
+        assert (await transport.request(Request("GET", "/version", timeout=5))).status == 401
+
+
+async def test_an_exec_plugin_is_run_again_when_its_token_expires_or_is_refused(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import json, pathlib\n"
+        f"runs = pathlib.Path({str(runs)!r})\n"
+        "count = len(runs.read_text()) if runs.exists() else 0\n"
+        "runs.write_text('x' * (count + 1))\n"
+        "status = {'token': f't{count}', 'expirationTimestamp': " + repr(soon) + "}\n"
+        "api = 'client.authentication.k8s.io/v1'\n"
+        "print(json.dumps({'apiVersion': api, 'kind': 'ExecCredential', 'status': status}))\n"
+    )
+    api_version = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": api_version, "command": sys.executable, "args": [str(plugin)]}}
+    valid = "Bearer t0"
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=200 if request.headers["Authorization"] == valid else 401)
+
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, user)) as transport:
+        get = Request("GET", "/version", timeout=5)
+        assert (await transport.request(get)).status == 200
+        valid = "Bearer t1"
+        statuses = await asyncio.gather(*(transport.request(get) for _ in range(10)))
+        assert {response.status for response in statuses} == {200}
+    assert len(runs.read_text()) == 2
+
+
+async def test_a_failing_exec_plugin_says_why(tmp_path: Path) -> None:
+    script = "import sys; sys.exit('please log in')"
+    user = {
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": ["-c", script]}
+    }
+    with pytest.raises(ConfigError, match="please log in"):
+        async with connected(kubeconfig(tmp_path, "http://127.0.0.1:1", user)):
+            pass
+
+
+async def test_basic_authentication(tmp_path: Path) -> None:
+    user = {"username": "u", "password": "p"}
+    async with serving(show_authorization) as server, connected(kubeconfig(tmp_path, server, user)) as transport:
+        assert (await transport.request(Request("GET", "/", timeout=5))).body == b"Basic dTpw"
+
+
+async def test_a_context_by_name_and_without_a_user(tmp_path: Path) -> None:
+    async with serving(show_authorization) as server, connected(kubeconfig(tmp_path, server, {}), "two") as transport:
+        assert (await transport.request(Request("GET", "/", timeout=5))).body == b""
+
+
+async def test_what_is_wrong_with_the_configuration_is_said(tmp_path: Path) -> None:
+    async def error(path: str, context: str | None = None, environ: dict[str, str] | None = None) -> str:
+        with pytest.raises(ConfigError) as caught:
+            await connect(environ=environ or {}, clock=SystemClock(), kubeconfig=path, context=context)
+        return str(caught.value)
+
+    good = kubeconfig(tmp_path, "http://127.0.0.1:1", {})
+    assert "no context 'x'; there are: one, two" in await error(good, "x")
+    assert f"no kubeconfig at {tmp_path}/none" in await error(f"{tmp_path}/none")
+    broken = tmp_path / "broken"
+    for text in ("{", "", "[]", "contexts: 3", "contexts: [{name: a}]\ncurrent-context: a", "current-context: z"):
+        broken.write_text(text)
+        assert str(broken) in await error(str(broken)) or "Invalid kube-config" in await error(str(broken))
+    with pytest.raises(ConfigError, match="service account"):
+        await connect(environ={}, clock=SystemClock(), in_cluster=True)
+
+
+def certificates(folder: Path) -> None:
+    """A self-signed server certificate for 127.0.0.1 that is its own authority."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True
+    )
+
+
+async def test_tls_is_verified_and_presents_the_client_certificate(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "cert.pem")
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    user = {"client-certificate": str(tmp_path / "cert.pem"), "client-key": str(tmp_path / "key.pem")}
+    get = Request("GET", "/", timeout=5)
+    async with serving(show_authorization, tls) as server:
+        authority = str(tmp_path / "cert.pem")
+        async with connected(kubeconfig(tmp_path, server, user, **{"certificate-authority": authority})) as transport:
+            assert (await transport.request(get)).status == 200
+        async with connected(kubeconfig(tmp_path, server, user)) as transport:
+            with pytest.raises(TransportError, match="certificate"):
+                await transport.request(get)
+        async with connected(kubeconfig(tmp_path, server, user, **{"insecure-skip-tls-verify": True})) as transport:
+            assert (await transport.request(get)).status == 200
+
+
+async def test_a_stream_is_read_line_by_line_whatever_the_chunks(tmp_path: Path) -> None:
+    long = b"x" * 3_000_000
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for chunk in (b"a\nb", b"b\n\ncc", b"c\n", long, long + b"\nend"):
+            await response.write(chunk)
+            await asyncio.sleep(0.01)
+        return response
+
+    async with (
+        serving(answer) as server,
+        connected(kubeconfig(tmp_path, server, {})) as transport,
+        transport.stream(Request("GET", "/", timeout=5)) as stream,
+    ):
+        assert stream.status == 200
+        assert [line async for line in stream.lines()] == [b"a", b"bb", b"", b"ccc", long + long, b"end"]
+
+
+async def test_leaving_a_stream_closes_its_connection(tmp_path: Path) -> None:
+    closed = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"tick\n")
+                await asyncio.sleep(0.01)
+        finally:
+            closed.set()
+
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, {})) as transport:
+        async with transport.stream(Request("GET", "/", timeout=5)) as stream:
+            async for line in stream.lines():
+                assert line == b"tick"
+                break
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
+async def test_what_fails_below_http_is_a_transport_error(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        match request.path:
+            case "/reset":
+                assert request.transport
+                request.transport.abort()
+            case "/slow":
+                await asyncio.sleep(0.3)
+            case "/broken":
+                response = web.StreamResponse(headers={"Content-Length": "100"})
+                await response.prepare(request)
+                await response.write(b"line\npart")
+                assert request.transport
+                request.transport.abort()
+        return web.Response()
+
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, {})) as transport:
+        with pytest.raises(TransportError):
+            await transport.request(Request("POST", "/reset", timeout=5))
+        with pytest.raises(TransportError, match="timed out"):
+            await transport.request(Request("GET", "/slow", timeout=0.05))
+        with pytest.raises(TransportError, match="timed out"):
+            async with transport.stream(Request("GET", "/slow", timeout=0.05)):
+                pass
+        with pytest.raises(TransportError):
+            async with transport.stream(Request("GET", "/broken", timeout=5)) as stream:
+                [line async for line in stream.lines()]
+    async with connected(kubeconfig(tmp_path, server, {})) as transport:
+        with pytest.raises(TransportError):
+            await transport.request(Request("GET", "/", timeout=5))
