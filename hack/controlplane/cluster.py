@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from controlplane.components import Layout
 from controlplane.kubectl import find_kubectl
 from controlplane.nodes import node, node_capacity
 from controlplane.processes import is_locked, lock_file
-from controlplane.rest import RestClient
+from controlplane.rest import RestClient, RestError
 from controlplane.settings import Settings
 from controlplane.state import State, read_state
 from controlplane.tools import ensure_binaries
@@ -146,20 +147,28 @@ class ControlPlane:
         return RestClient(self.server, self.layout.authority, self._admin_token())
 
     def add_node(
-        self, name: str, *, zone: str = "zone-a", capacity: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        zone: str = "zone-a",
+        capacity: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         """Add a simulated node; `capacity` changes single resources of what the cluster's settings give a node."""
         whole = {**node_capacity(self.settings), **(capacity or {})}
         self._once(lambda client: client.post("/api/v1/nodes", node(name, zone=zone, capacity=whole, labels=labels)))
 
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace, and wait for its default ServiceAccount, without which the server refuses pods."""
+        self._once(lambda client: _create_namespace(client, name))
+
     def delete_node(self, name: str) -> None:
         self._once(lambda client: client.delete(f"/api/v1/nodes/{name}"))
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
-        """A kubeconfig with a new token of an existing ServiceAccount, valid for an hour. It lives in the cluster's folder."""
+        """A kubeconfig, in the cluster's folder, with a new token of an existing ServiceAccount, valid for an hour."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-        answer = self._once(lambda client: client.post(path, request))
+        answer = self._once(lambda client: client.post(path, {"spec": {"expirationSeconds": 3600}}))
         kubeconfig = self.layout.kubeconfig_of(f"{namespace}.{name}")
         token = answer["status"]["token"]
         kubeconfig.write_text(credentials.kubeconfig(self.server, self.layout.authority, token, name))
@@ -231,7 +240,7 @@ class ControlPlane:
                 return token
         raise ControlPlaneError(f"the cluster {self.name!r} has no administrator")
 
-    def _once(self, request: Any) -> Any:
+    def _once(self, request: Callable[[RestClient], Any]) -> Any:
         client = self.rest()
         try:
             return request(client)
@@ -246,10 +255,24 @@ def clusters() -> list[Listed]:
     return [Listed(each.folder.name, read_state(each.state), is_locked(each.lock)) for each in layouts]
 
 
+def _create_namespace(client: RestClient, name: str) -> None:
+    client.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            client.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+        except RestError as error:
+            if error.status != http.client.NOT_FOUND or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def _make_way(layout: Layout, name: str) -> None:
     """Remove what a dead cluster of this name left. Raises ControlPlaneError if it is alive."""
     if is_locked(layout.lock):
-        raise ControlPlaneError(f"a cluster {name!r} is already running; stop it with `hack/cluster down --name {name}`")
+        raise ControlPlaneError(f"a cluster {name!r} is already running: `hack/cluster down --name {name}` stops it")
     shutil.rmtree(layout.folder, ignore_errors=True)
 
 

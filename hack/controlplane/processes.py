@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -35,7 +35,7 @@ def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _die_with_parent(parent: int):  # type: ignore[no-untyped-def]
+def _die_with_parent(parent: int) -> Callable[[], None]:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def prepare() -> None:

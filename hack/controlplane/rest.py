@@ -36,7 +36,7 @@ class RestClient:
         self.request("DELETE", path)
 
     def request(self, method: str, path: str, body: bytes | None = None, media_type: str = "application/json") -> bytes:
-        """The answer's body. Raises RestError, or OSError and http.client.HTTPException when the server is not there."""
+        """The answer's body. Raises RestError, or OSError or HTTPException when the server is not there."""
         try:
             self._connection.request(method, path, body, self._headers | {"Content-Type": media_type})
             answer = self._connection.getresponse()

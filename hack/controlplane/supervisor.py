@@ -55,7 +55,13 @@ class Supervisor:
     """One control plane's components. Runs in the main thread of a process of its own."""
 
     def __init__(
-        self, layout: Layout, settings: Settings, path_by_name: Mapping[str, Path], volcano_crds: Path | None, *, owned: bool
+        self,
+        layout: Layout,
+        settings: Settings,
+        path_by_name: Mapping[str, Path],
+        volcano_crds: Path | None,
+        *,
+        owned: bool,
     ) -> None:
         self._layout = layout
         self._settings = settings

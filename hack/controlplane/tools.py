@@ -24,6 +24,7 @@ from controlplane.cache import binaries_folder, locked
 from controlplane.golang import GoMissing, find_go
 
 _TOOLS = Path(__file__).resolve().parents[1] / "tools"
+_PROGRESS_EVERY = 10.0
 _VERSION_VARIABLE = "k8s.io/component-base/version"
 
 
@@ -33,7 +34,7 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A binary's file name, the Go package it is built from, and the folder of its module to keep beside it, if any."""
+    """A binary's file name, and the Go package it is built from."""
 
     name: str
     package: str
@@ -157,25 +158,45 @@ def _build(module: Module, folder: Path) -> None:
     flags = linker_flags(module, (source / "go.mod").read_text())
     with tempfile.TemporaryDirectory(prefix=f".{module.folder}-", dir=binaries_folder()) as aside:
         for number, program in enumerate(module.programs, start=1):
-            _say(f"building {program.name} ({number} of {len(module.programs)} of {module.folder}), once for this machine")
-            start = time.monotonic()
-            output = Path(aside) / "out" / program.name
-            _go(go, source, "build", "-trimpath", "-ldflags", flags, "-o", str(output), program.package)
-            _say(f"built {program.name} in {time.monotonic() - start:.0f} s ({output.stat().st_size >> 20} MiB)")
+            _say(f"{program.name}: building it, once for this machine ({number} of {len(module.programs)})")
+            _build_program(go, source, program, flags, Path(aside) / "out" / program.name)
         if module.keep_from is not None and module.keep is not None:
-            module_folder = _go(go, source, "list", "-m", "-f", "{{.Dir}}", module.keep_from, capture=True)
-            shutil.copytree(Path(module_folder) / module.keep, Path(aside) / "out" / "crds", copy_function=shutil.copyfile)
+            kept = _go(go, source, "list", "-m", "-f", "{{.Dir}}", module.keep_from)
+            shutil.copytree(Path(kept) / module.keep, Path(aside) / "out" / "crds", copy_function=shutil.copyfile)
         (Path(aside) / "out").rename(folder)
 
 
-def _go(go: Path, source: Path, *arguments: str, capture: bool = False) -> str:
-    """Run Go in a module's folder; its output goes to stderr, unless it is wanted."""
-    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
-    stdout = subprocess.PIPE if capture else sys.stderr
-    done = subprocess.run([go, *arguments], cwd=source, env=environment, stdout=stdout, text=True, check=False)
+def _build_program(go: Path, source: Path, program: Program, flags: str, output: Path) -> None:
+    """Build one binary, and say every few seconds how far it is. Raises BuildError with what the compiler said."""
+    total = len(_go(go, source, "list", "-deps", program.package).splitlines())
+    command = [str(go), "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(output), program.package]
+    start = said = time.monotonic()
+    compiled, complaints = 0, []
+    with subprocess.Popen(command, cwd=source, env=_environment(), stderr=subprocess.PIPE, text=True) as build:
+        assert build.stderr is not None
+        for line in build.stderr:
+            # -v prints each package as it is compiled; anything else is a download or a complaint.
+            is_package = " " not in line.strip()
+            compiled += is_package
+            complaints += [] if is_package else [line]
+            if time.monotonic() - said > _PROGRESS_EVERY:
+                said = time.monotonic()
+                _say(f"{program.name}: {compiled} of at most {total} packages compiled, {said - start:.0f} s")
+    if build.returncode != 0:
+        raise BuildError(f"{program.package} in {source} could not be built:\n{''.join(complaints[-20:])}")
+    _say(f"{program.name}: built in {time.monotonic() - start:.0f} s ({output.stat().st_size >> 20} MiB)")
+
+
+def _go(go: Path, source: Path, *arguments: str) -> str:
+    """What Go prints on stdout, run in a module's folder. Raises BuildError with what it prints on stderr."""
+    done = subprocess.run([go, *arguments], cwd=source, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BuildError(f"go {' '.join(arguments)} failed in {source} with exit code {done.returncode}")
-    return done.stdout.strip() if capture else ""
+        raise BuildError(f"go {' '.join(arguments)} in {source}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
 
 
 def _say(message: str) -> None:

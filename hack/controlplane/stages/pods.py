@@ -11,20 +11,22 @@ Starting
     kwok.stage/never-ready: "true"       Running, never Ready; Ready once the annotation is removed
     kwok.stage/image-pull-error: "true"  Pending, the first container waits with ImagePullBackOff; starts once the
                                          annotation is removed
-    kwok.stage/init-restarts: "N"        Pending while the first init container fails and is restarted N times, each after
-                                         kwok.stage/init-restart-after (default 200ms), then as usual
+    kwok.stage/init-restarts: "N"        Pending while the first init container fails and is restarted N times, each
+                                         after kwok.stage/init-restart-after (default 200ms), then as usual
 
 Faults of a running pod
 
-    kwok.stage/fail-after: D             phase Failed; kwok.stage/exit-code (default 1), kwok.stage/reason (default Error)
+    kwok.stage/fail-after: D             phase Failed; kwok.stage/exit-code (default 1), kwok.stage/reason (Error)
     kwok.stage/succeed-after: D          phase Succeeded
-    kwok.stage/restart-after: D          the first container ends with the exit code and is started again: restartCount
-                                         + 1, lastState.terminated, not Ready for kwok.stage/ready-again-after (default
-                                         500ms); again and again until the restartCount is kwok.stage/restarts (default 1)
-    kwok.stage/init-restart-now: "N"     the first init container's restartCount becomes N while the pod runs (a sidecar,
-                                         or a pod whose sandbox was made anew), with lastState.terminated; stays Ready
-    kwok.stage/crash-loop: "true"        Running, the first container waits with CrashLoopBackOff and is restarted every
-                                         kwok.stage/restart-every (default 1s); Ready once the annotation is removed
+    kwok.stage/restart-after: D          the first container ends with the exit code and is started again:
+                                         restartCount + 1, lastState.terminated, not Ready for
+                                         kwok.stage/ready-again-after (default 500ms); again and again until the
+                                         restartCount is kwok.stage/restarts (default 1)
+    kwok.stage/init-restart-now: "N"     the first init container's restartCount becomes N while the pod runs (a
+                                         sidecar, or a sandbox made anew), with lastState.terminated; stays Ready
+    kwok.stage/crash-loop: "true"        Running, the first container waits with CrashLoopBackOff and is restarted
+                                         every kwok.stage/restart-every (default 1s); Ready once the annotation is
+                                         removed
     kwok.stage/unready-after: D          readiness is lost without a restart; Ready again once the annotation is removed
 
 Ending
@@ -163,7 +165,9 @@ def _changed(field: str, first: str, others: str) -> str:
 """
 
 
-_ENDED = "{terminated: {exitCode: {{ $exitCode }}, reason: {{ $reason }}, startedAt: {{ $since }}, finishedAt: {{ $now }}}}"
+_ENDED = (
+    "{terminated: {exitCode: {{ $exitCode }}, reason: {{ $reason }}, startedAt: {{ $since }}, finishedAt: {{ $now }}}}"
+)
 _SAME = """
 ready: {{ $old.ready }}
 started: {{ or $old.started false }}
@@ -230,7 +234,9 @@ initContainerStatuses:
 {{ end }}
 """
 
-_IMAGE_PULL_ERROR = """{reason: ImagePullBackOff, message: {{ printf "Back-off pulling image %q" $container.image | Quote }}}"""
+_IMAGE_PULL_ERROR = (
+    '{reason: ImagePullBackOff, message: {{ printf "Back-off pulling image %q" $container.image | Quote }}}'
+)
 _CONTAINER_CREATING = "{reason: ContainerCreating}"
 _POD_INITIALIZING = "{reason: PodInitializing}"
 

@@ -80,6 +80,6 @@ def _delay(delay: Delay) -> dict[str, Any]:
 
 def _patch(status: str) -> dict[str, Any]:
     # The UID makes the server refuse a patch that comes late, for an object made again under the same name.
-    head = '{{ $now := Now | Quote }}\nmetadata: {uid: {{ .metadata.uid | Quote }}}\nstatus:\n'
+    head = "{{ $now := Now | Quote }}\nmetadata: {uid: {{ .metadata.uid | Quote }}}\nstatus:\n"
     template = head + textwrap.indent(status.strip("\n"), "  ")
     return {"subresource": "status", "type": "strategic", "template": template}
