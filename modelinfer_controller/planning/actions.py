@@ -1,0 +1,161 @@
+"""The sum type of everything the controller does to children. A Plan says all of it, in the order it is carried out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from modelinfer_controller.planning.observed import Place, PodGroupKey
+from modelinfer_controller.planning.revision import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRevision:
+    """Store a ControllerRevision; nothing that uses it is made before."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class RenumberRevision:
+    """Move a stored revision to the top of the history, as after a roll-back; its data stays."""
+
+    name: str
+    uid: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRevision:
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePodGroup:
+    group: int
+    key: PodGroupKey
+    body: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPodGroup:
+    """A merge patch of what differs in meaning."""
+
+    group: int
+    key: PodGroupKey
+    uid: str
+    patch: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePodGroup:
+    group: int
+    key: PodGroupKey
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateService:
+    group: int
+    name: str
+    body: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchService:
+    group: int
+    name: str
+    uid: str
+    patch: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteService:
+    group: int
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """Make the pod at a place from a revision; `manifests.pod_body` renders it when it is carried out."""
+
+    place: Place
+    name: str
+    revision: Revision
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPodMetadata:
+    """Repair labels, note a failure's time, or acknowledge restarts: a merge patch of metadata."""
+
+    place: Place
+    name: str
+    uid: str
+    labels: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    place: Place
+    name: str
+    uid: str
+    reason: str
+
+
+Action = (
+    CreateRevision
+    | RenumberRevision
+    | DeleteRevision
+    | CreatePodGroup
+    | PatchPodGroup
+    | DeletePodGroup
+    | CreateService
+    | PatchService
+    | DeleteService
+    | CreatePod
+    | PatchPodMetadata
+    | DeletePod
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Something the user should hear of as an Event on the ModelInfer. type is "Normal" or "Warning"."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """stages are carried out one after the other, the actions of one in parallel, in order of importance.
+
+    An action of a group is skipped when an earlier stage failed one of that group; all are when a revision could not be
+    stored. record_first: the status holds rebuild records that must be in the cluster before the first action.
+    requeue_at: when to decide again though nothing has changed, or None.
+    """
+
+    stages: tuple[tuple[Action, ...], ...] = ()
+    record_first: bool = False
+    requeue_at: datetime | None = None
+    announcements: tuple[Announcement, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(action for stage in self.stages for action in stage)
+
+
+def group_of(action: Action) -> int | None:
+    """The ordinal of the group that an action is for, or None for a revision's."""
+    match action:
+        case CreatePod() | PatchPodMetadata() | DeletePod():
+            return action.place.group
+        case CreateRevision() | RenumberRevision() | DeleteRevision():
+            return None
+        case _:
+            return action.group

@@ -1,0 +1,166 @@
+"""From a snapshot to what there is to decide about: revisions, groups at their revisions, the rollout's verdicts.
+
+The plan, the status, the dry run and the explanation all read the same Assessment, so they cannot disagree.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.status import GroupRecord
+from modelinfer_controller.planning import gang, revision, rollout, scale
+from modelinfer_controller.planning.group import Group, GroupPlan, plan_group
+from modelinfer_controller.planning.observed import NO_RECORD, Observed, Owner, PodView
+from modelinfer_controller.planning.revision import Revision
+from modelinfer_controller.planning.rollout import GroupState, Rollout
+from modelinfer_controller.planning.scale import Budget
+
+UPDATE_IN_PROGRESS = "UpdateInProgress"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that was concluded from one snapshot.
+
+    groups: every ordinal that is to exist or has pods, at the revision it has or is to be made at.
+    plans: for the groups that live on, what each needs. A group in rollout.replace that still has pods has none.
+    """
+
+    observed: Observed
+    now: datetime
+    update: Revision
+    current: Revision
+    budget: Budget
+    groups: Mapping[int, Group]
+    states: Mapping[int, GroupState]
+    rollout: Rollout
+    plans: Mapping[int, GroupPlan]
+
+    @property
+    def owner(self) -> Owner:
+        return self.observed.owner
+
+    @property
+    def removed_ordinals(self) -> tuple[int, ...]:
+        """Ordinals outside the target of which anything is left, highest first."""
+        target = set(self.rollout.target)
+        left = {*self.groups, *self.observed.services_by_group, *_pod_group_ordinals(self.observed)}
+        return tuple(sorted(left - target, reverse=True))
+
+    def record(self, ordinal: int) -> GroupRecord:
+        """What is to be remembered of a target group from now on."""
+        return self.plans[ordinal].recovery.record if ordinal in self.plans else NO_RECORD
+
+
+def _pod_group_ordinals(observed: Observed) -> Iterable[int]:
+    prefix = f"{observed.owner.name}-"
+    for key in observed.pod_groups:
+        if key.name.startswith(prefix) and key.name[len(prefix) :].isdecimal():
+            yield int(key.name[len(prefix) :])
+
+
+def assess(observed: Observed, now: datetime) -> Assessment:
+    owner = observed.owner
+    update = _update_revision(observed)
+    current = _current_revision(observed, update)
+    budget = scale.budget_of(owner.spec)
+    ordinals = sorted({*range(budget.replicas), *observed.pods_by_group})
+    groups = {ordinal: _group(ordinal, observed, update, current, budget) for ordinal in ordinals}
+    states = {ordinal: _state(group, owner) for ordinal, group in groups.items()}
+    decided = rollout.decide(states, update.name, budget, is_rolling=_is_rolling(owner))
+    for ordinal in decided.target:
+        if ordinal not in groups:
+            groups[ordinal] = _group(ordinal, observed, update, current, budget)
+    living = {ordinal: _at_its_turn(groups[ordinal], decided, update, observed) for ordinal in decided.target}
+    plans = {o: plan_group(group, observed, now) for o, group in living.items() if group is not None}
+    return Assessment(observed, now, update, current, budget, groups, states, decided, plans)
+
+
+def _is_rolling(owner: Owner) -> bool:
+    """Whether a rollout had begun by the last status, which is what tells surge groups from scaled-down ones."""
+    condition = condition_of(owner.status.conditions, UPDATE_IN_PROGRESS)
+    return condition is not None and condition.status == "True"
+
+
+def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    return next((condition for condition in conditions if condition.type == type_), None)
+
+
+def _update_revision(observed: Observed) -> Revision:
+    owner = observed.owner
+    scheduler = gang.choose_scheduler(owner, observed.gang_support, observed.revisions)
+    resolved = revision.resolve(
+        owner.name,
+        revision.payload_of_spec(owner.spec_json, scheduler),
+        observed.revisions,
+        [name for kind, name in observed.reserved if kind == "ControllerRevision"],
+        {role.name: role.replicas for role in owner.spec.template.roles},
+    )
+    cause = owner.metadata.annotations.get(labels.CHANGE_CAUSE, "")
+    return resolved if resolved.is_stored else replace(resolved, change_cause=cause)
+
+
+def _current_revision(observed: Observed, update: Revision) -> Revision:
+    """The revision that the running rollout started from, or the update revision where none is under way.
+
+    The status remembers it; where it does not, it is the oldest that pods still run.
+    """
+    stored = observed.revision_by_name.get(observed.owner.status.current_revision)
+    if stored is not None:
+        return stored
+    running = {pod.revision for pod in observed.pods} & observed.revision_by_name.keys()
+    oldest = sorted((observed.revision_by_name[name] for name in running), key=lambda one: one.number)
+    return oldest[0] if oldest else update
+
+
+def _group(ordinal: int, observed: Observed, update: Revision, current: Revision, budget: Budget) -> Group:
+    owner = observed.owner
+    pods = observed.pods_by_group.get(ordinal, ())
+    record = owner.record(ordinal)
+    is_held = ordinal < budget.partition
+    own = _group_revision(pods, record, observed, update, current if is_held else update)
+    is_waiting = own.name != update.name and not is_held
+    kept = record if record.revision == own.name else GroupRecord(revision=own.name)
+    replicas = scale.role_replicas(owner.spec, own.template, kept, pods, follows_spec=not is_waiting)
+    return Group(ordinal, own, replicas, pods, kept, is_waiting)
+
+
+def _group_revision(
+    pods: Iterable[PodView], record: GroupRecord, observed: Observed, update: Revision, default: Revision
+) -> Revision:
+    """What its live pods run; with none, what a settled group's record says; else what new groups are made at."""
+    known = {**observed.revision_by_name, update.name: update}
+    live = sorted((pod for pod in pods if not pod.is_terminating), key=lambda pod: (pod.created_at, pod.name))
+    if live:
+        found = [pod.revision for pod in live if pod.revision]
+        name = record.revision if record.revision in found or not found else found[0]
+        if not name:
+            return default
+        # A revision that somebody deleted cannot be built from any more; the pods are told apart by its name alone.
+        return known.get(name) or Revision(name, 0, "", default.template)
+    if record.complete or record.rebuilds:
+        return known.get(record.revision, default)
+    return default
+
+
+def _state(group: Group, owner: Owner) -> GroupState:
+    is_settled = bool(group.record.complete or group.record.rebuilds)
+    return GroupState(
+        ordinal=group.ordinal,
+        revision=group.revision.name,
+        exists=bool(group.live_pods) or is_settled,
+        is_available=bool(group.live_pods or not group.shape.pod_count_by_instance) and group.is_available(owner),
+    )
+
+
+def _at_its_turn(group: Group, decided: Rollout, update: Revision, observed: Observed) -> Group | None:
+    """The group as it lives on; None while its old pods are being taken down."""
+    if group.ordinal in decided.replace:
+        if group.pods:
+            return None
+        fresh = GroupRecord(revision=update.name)
+        replicas = scale.role_replicas(observed.owner.spec, update.template, fresh, (), follows_spec=True)
+        return Group(group.ordinal, update, replicas, (), fresh)
+    return group

@@ -1,0 +1,103 @@
+"""Why a group is not available: the first cause, as deep as the snapshot knows it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelinfer_controller.api.core import Condition
+from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.group import Group, GroupPlan
+from modelinfer_controller.planning.recovery import Postponed
+
+REASON_PATTERN = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+MAX_MESSAGE_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the server said when an action of a group failed."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """reason is CamelCase, fit for a condition; message is one sentence for people."""
+
+    reason: str
+    message: str
+
+
+def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None, Failure]) -> Cause:
+    """The first cause that keeps the group at this ordinal from being available."""
+    group, plan = assessment.groups[ordinal], assessment.plans.get(ordinal)
+    failure = failures.get(ordinal) or failures.get(None)
+    if failure is not None:
+        return _cause(failure.reason, failure.message)
+    if plan is not None and plan.obstacles:
+        return _cause("NameCollision", plan.obstacles[0])
+    if plan is not None and (waiting := _longest_wait(plan)) is not None:
+        return _waiting_cause(waiting)
+    return _pod_cause(group) or _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
+
+
+def _cause(reason: str, message: str) -> Cause:
+    fit = reason if REASON_PATTERN.fullmatch(reason) else "PodFailed"
+    return Cause(fit, message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[: MAX_MESSAGE_LENGTH - 1]}…")
+
+
+def _longest_wait(plan: GroupPlan) -> Postponed | None:
+    return max(plan.recovery.postponed, key=lambda waiting: waiting.due, default=None)
+
+
+def _waiting_cause(waiting: Postponed) -> Cause:
+    what = "back-off" if waiting.is_backoff else "grace period"
+    reason = "WaitingForBackOff" if waiting.is_backoff else "WaitingForGracePeriod"
+    until = f"{waiting.due:%Y-%m-%dT%H:%M:%SZ}"
+    return _cause(
+        reason,
+        f"{waiting.trigger.pod} {waiting.trigger.why}; rebuild {waiting.attempt} waits for its {what} until {until}",
+    )
+
+
+def _pod_cause(group: Group) -> Cause | None:
+    for pod in group.live_pods:
+        if pod.trouble is not None:
+            return _cause(
+                pod.trouble.reason, f"pod {pod.name}: {pod.trouble.reason}: {pod.trouble.message}".rstrip(": ")
+            )
+    return None
+
+
+def _pod_group_cause(assessment: Assessment, ordinal: int) -> Cause | None:
+    for key, stored in assessment.observed.pod_groups_of(ordinal):
+        blocked = next(filter(_is_unschedulable, stored.status.conditions), None)
+        if blocked is not None:
+            return _cause(blocked.reason or "Unschedulable", f"PodGroup {key.name}: {blocked.message}")
+    return None
+
+
+def _is_unschedulable(condition: Condition) -> bool:
+    said_no = condition.type == "Unschedulable" and condition.status == "True"
+    return said_no or (condition.type == "PodGroupScheduled" and condition.status == "False")
+
+
+def _progress_cause(assessment: Assessment, group: Group) -> Cause:
+    terminating = [pod.name for pod in group.pods if pod.is_terminating]
+    if terminating:
+        return _cause("WaitingForTermination", f"waits for {_names(terminating)} to be gone")
+    missing = sum(group.shape.pod_count_by_instance.values()) - len(group.live_pods)
+    if missing > 0:
+        return _cause("CreatingPods", f"{missing} of its pods are being created")
+    unscheduled = [pod.name for pod in group.live_pods if not pod.is_scheduled]
+    if unscheduled:
+        return _cause("Scheduling", f"{_names(unscheduled)} not scheduled yet")
+    unready = [pod.name for pod in group.live_pods if not pod.is_ready]
+    return _cause("PodsNotReady", f"{_names(unready)} not ready yet")
+
+
+def _names(pods: list[str]) -> str:
+    """The first pod, and how many more."""
+    more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
+    return f"{'pods' if more else 'pod'} {pods[0] if pods else '-'}{more}"

@@ -1,0 +1,133 @@
+"""Gang scheduling: one PodGroup for each group, of Volcano's kind or Kubernetes' own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelinfer_controller.api import labels, names
+from modelinfer_controller.api.core import PodGroup
+from modelinfer_controller.api.modelinfer import GangSchedule
+from modelinfer_controller.planning.manifests import OwnerIdentity
+from modelinfer_controller.planning.observed import GangSupport, Owner, PodGroupKey
+from modelinfer_controller.planning.resources import Resources, format_quantity, pod_requests, same_resources, total
+from modelinfer_controller.planning.revision import (
+    GangScheduler,
+    Revision,
+    RevisionTemplate,
+    RoleTemplate,
+    payload_of_spec,
+)
+
+DEFAULT_SCHEDULER = "default-scheduler"
+DEFAULT_QUEUE = "default"  # what Volcano's admission fills in
+API_VERSIONS: Mapping[GangScheduler, str] = {
+    GangScheduler.VOLCANO: "scheduling.volcano.sh/v1beta1",
+    GangScheduler.KUBERNETES: "scheduling.k8s.io/v1beta1",
+}
+
+
+def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision, ...]) -> GangScheduler | None:
+    """Which PodGroups this ModelInfer's update revision uses, or None without gangSchedule.
+
+    Pods of the default scheduler use Kubernetes' own where it is served, all others Volcano's, installed or not. A
+    revision that already says one keeps it while nothing better is there, so that upgrading a cluster, or a moment
+    without an API, restarts no pod.
+    """
+    if owner.spec.template.gang_schedule is None:
+        return None
+    if owner.spec.scheduler_name not in (None, "", DEFAULT_SCHEDULER):
+        return GangScheduler.VOLCANO
+    payloads = {payload_of_spec(owner.spec_json, scheduler): scheduler for scheduler in GangScheduler}
+    recorded = [revision for revision in stored if revision.payload in payloads]
+    if recorded:
+        used = payloads[max(recorded, key=lambda revision: revision.number).payload]
+        if used is GangScheduler.KUBERNETES or support.volcano or not support.kubernetes:
+            return used
+    return GangScheduler.KUBERNETES if support.kubernetes else GangScheduler.VOLCANO
+
+
+def minimum_instances(gang: GangSchedule | None, role: str, replicas: int) -> int:
+    """How many instances of a role (name as written) a group cannot do without."""
+    minimum = (gang.min_role_replicas or {}).get(role) if gang is not None else None
+    return replicas if minimum is None else min(minimum, replicas)
+
+
+def desired_spec(
+    owner: Owner, scheduler: GangScheduler, template: RevisionTemplate, replicas: Mapping[str, int]
+) -> dict[str, Any]:
+    """The PodGroup's spec for a group of this template with so many instances of each role (lower-case name)."""
+    gang = owner.spec.template.gang_schedule
+    minimum = [(role, minimum_instances(gang, role.name, replicas[role.name.lower()])) for role in template.roles]
+    pod_count = sum(role.pod_count * count for role, count in minimum)
+    if scheduler is GangScheduler.KUBERNETES:
+        return {"schedulingPolicy": {"gang": {"minCount": pod_count}}}
+    spec: dict[str, Any] = {
+        "minMember": pod_count,
+        "minTaskMember": {
+            names.role_id(role.name, instance): role.pod_count for role, count in minimum for instance in range(count)
+        },
+        "queue": owner.metadata.annotations.get(labels.VOLCANO_QUEUE_NAME) or DEFAULT_QUEUE,
+    }
+    resources = total((_instance_requests(role), count) for role, count in minimum)
+    spec["minResources"] = {name: format_quantity(value) for name, value in sorted(resources.items())}
+    if priority_class := _priority_class(template):
+        spec["priorityClassName"] = priority_class
+    if gang is not None and gang.network_topology is not None:
+        spec["networkTopology"] = gang.network_topology.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return spec
+
+
+def _instance_requests(role: RoleTemplate) -> Resources:
+    entry, worker = pod_requests(role.template(0).spec), pod_requests(role.template(1).spec)
+    return total([(entry, 1), (worker, role.worker_replicas)])
+
+
+def _priority_class(template: RevisionTemplate) -> str:
+    """The first priorityClassName that a template names; a gang has one."""
+    specs = (role.template(index).spec for role in template.roles for index in (0, 1))
+    return next((str(spec["priorityClassName"]) for spec in specs if spec.get("priorityClassName")), "")
+
+
+def body(identity: OwnerIdentity, key: PodGroupKey, spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSIONS[key.scheduler],
+        "kind": "PodGroup",
+        "metadata": identity.child_metadata(key.name, {labels.GROUP_NAME: key.name}),
+        "spec": dict(spec),
+    }
+
+
+OWN_FIELDS = ("minMember", "minTaskMember", "queue", "minResources", "priorityClassName", "networkTopology")
+
+
+def patch(stored: PodGroup, scheduler: GangScheduler, desired: Mapping[str, Any]) -> dict[str, Any]:
+    """A merge patch that brings a stored PodGroup in step, {} where it means the same already.
+
+    Fields that are not ours are left alone; ours that are no longer wanted are removed.
+    """
+    if scheduler is GangScheduler.KUBERNETES:
+        policy = stored.spec.get("schedulingPolicy") or {}
+        same = (policy.get("gang") or {}).get("minCount") == desired["schedulingPolicy"]["gang"]["minCount"]
+        return {} if same else {"spec": desired}
+    changed = {
+        name: _merge(stored.spec.get(name), desired.get(name))
+        for name in OWN_FIELDS
+        if not _same(name, stored.spec.get(name), desired.get(name))
+    }
+    return {"spec": changed} if changed else {}
+
+
+def _same(name: str, stored: Any, desired: Any) -> bool:
+    match name, stored, desired:
+        case "minResources", dict(), dict():
+            return same_resources(stored, desired)
+        case "networkTopology", dict(), dict():
+            return {**stored, **desired} == stored  # the server fills in the mode
+        case _:
+            return bool((stored or None) == (desired or None))
+
+
+def _merge(stored: Any, desired: Any) -> Any:
+    """For a merge patch, keys that a map must lose are set to null."""
+    if isinstance(stored, dict) and isinstance(desired, dict):
+        return {**dict.fromkeys(stored.keys() - desired.keys()), **desired}
+    return desired

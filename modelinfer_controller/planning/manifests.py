@@ -1,0 +1,249 @@
+"""From a revision to the bodies of pods, Services and ControllerRevisions.
+
+A pod's body is rendered once for each owner, revision, role and kind of pod, with marks where names and numbers go, and
+cut at the marks; one more pod is then a join of bytes.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from modelinfer_controller.api import labels, names
+from modelinfer_controller.api.modelinfer import API_VERSION, KIND
+from modelinfer_controller.planning import topology
+from modelinfer_controller.planning.observed import InstanceKey, Place
+from modelinfer_controller.planning.revision import (
+    GangScheduler,
+    Revision,
+    RevisionTemplate,
+    RoleTemplate,
+    data_of,
+    template_of_payload,
+)
+
+
+class OwnerIdentity(NamedTuple):
+    """What children carry of their owner."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+    def child_metadata(self, name: str, own_labels: Mapping[str, str]) -> dict[str, Any]:
+        """metadata of a child that is made from no template."""
+        return {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": {labels.NAME: self.name, **own_labels},
+            "ownerReferences": [self.reference()],
+        }
+
+
+class PodWords(NamedTuple):
+    """The strings in which the pods of one role differ from each other."""
+
+    pod: str
+    group: str
+    role_id: str
+    entry_address: str
+    worker_index: str
+    incarnation: str
+
+
+class PodKind(NamedTuple):
+    """What else a pod's body depends on, besides its owner, revision and role."""
+
+    is_entry: bool
+    is_leader: bool
+
+
+def pod_words(owner: OwnerIdentity, role: RoleTemplate, place: Place, incarnation: int) -> PodWords:
+    return PodWords(
+        pod=names.pod_name(owner.name, *place),
+        group=names.group_name(owner.name, place.group),
+        role_id=names.role_id(role.name, place.instance),
+        entry_address=names.entry_address(owner.name, owner.namespace, place.group, place.role, place.instance),
+        worker_index=str(place.worker_index),
+        incarnation=str(incarnation),
+    )
+
+
+def pod_kind(template: RevisionTemplate, place: Place) -> PodKind:
+    return PodKind(is_entry=place.worker_index == 0, is_leader=topology.is_leader(place, template))
+
+
+def pod_body(owner: OwnerIdentity, revision: Revision, place: Place, incarnation: int) -> bytes:
+    """JSON of the pod at a place. Raises KeyError if the revision has no such role."""
+    role = _role(revision, place)
+    mould = _mould(owner, revision.name, revision.payload, place.role, pod_kind(revision.template, place))
+    return mould.cast(pod_words(owner, role, place, incarnation))
+
+
+def pod_labels(owner: OwnerIdentity, revision: Revision, place: Place) -> dict[str, str]:
+    """Our labels of the pod at a place; they win over the template's."""
+    role = _role(revision, place)
+    words = pod_words(owner, role, place, 0)
+    return _own_labels(owner, revision.name, role, words, pod_kind(revision.template, place))
+
+
+def _role(revision: Revision, place: Place) -> RoleTemplate:
+    role = revision.template.role(place.role)
+    if role is None:
+        raise KeyError(f"revision {revision.name} has no role {place.role}")
+    return role
+
+
+def _own_labels(
+    owner: OwnerIdentity, revision_name: str, role: RoleTemplate, words: PodWords, kind: PodKind
+) -> dict[str, str]:
+    return {
+        labels.NAME: owner.name,
+        labels.GROUP_NAME: words.group,
+        labels.ROLE: role.name,
+        labels.ROLE_ID: words.role_id,
+        labels.REVISION: revision_name,
+        **({labels.ENTRY: "true"} if kind.is_entry else {}),
+        **({labels.GROUP_LEADER: "true"} if kind.is_leader else {}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """A pod's body cut at its marks: literal bytes, and between them which of PodWords goes there."""
+
+    literals: tuple[bytes, ...]
+    slots: tuple[int, ...]
+
+    def cast(self, words: PodWords) -> bytes:
+        encoded = [word.encode() for word in words]
+        parts = [self.literals[0]]
+        for slot, literal in zip(self.slots, self.literals[1:], strict=True):
+            parts += (encoded[slot], literal)
+        return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _mould(owner: OwnerIdentity, revision_name: str, payload: str, role_name: str, kind: PodKind) -> Mould:
+    template = template_of_payload(payload)
+    role = template.role(role_name)
+    assert role is not None, role_name
+    mark = "<<modelinfer>>"
+    while mark in payload:  # what a user wrote must never be taken for a mark
+        mark = f"<{mark}>"
+    marks = PodWords(*(f"{mark}{slot}{mark}" for slot in range(len(PodWords._fields))))
+    body = json.dumps(_pod(owner, revision_name, template, role, marks, kind), separators=(",", ":"))
+    pieces = re.split(f"{re.escape(mark)}(\\d){re.escape(mark)}", body)
+    return Mould(
+        literals=tuple(literal.encode() for literal in pieces[::2]), slots=tuple(int(slot) for slot in pieces[1::2])
+    )
+
+
+def _pod(
+    owner: OwnerIdentity,
+    revision_name: str,
+    template: RevisionTemplate,
+    role: RoleTemplate,
+    words: PodWords,
+    kind: PodKind,
+) -> dict[str, Any]:
+    metadata = role.template(0 if kind.is_entry else 1).metadata
+    own_annotations = {labels.INCARNATION: words.incarnation}
+    if template.gang_scheduler is GangScheduler.VOLCANO:
+        own_annotations |= {labels.VOLCANO_GROUP_NAME: words.group, labels.VOLCANO_TASK_SPEC: words.role_id}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": words.pod,
+            "namespace": owner.namespace,
+            "labels": {**metadata.labels, **_own_labels(owner, revision_name, role, words, kind)},
+            "annotations": {**metadata.annotations, **own_annotations},
+            "ownerReferences": [owner.reference()],
+        },
+        "spec": _pod_spec(owner, template, role, words, kind),
+    }
+
+
+def _pod_spec(
+    owner: OwnerIdentity, template: RevisionTemplate, role: RoleTemplate, words: PodWords, kind: PodKind
+) -> dict[str, Any]:
+    spec = dict(role.template(0 if kind.is_entry else 1).spec)
+    for containers in ("initContainers", "containers"):
+        if containers in spec:
+            spec[containers] = [_with_environment(container, role, words) for container in spec[containers]]
+    if template.scheduler_name:
+        spec["schedulerName"] = template.scheduler_name
+    if template.gang_scheduler is GangScheduler.KUBERNETES:
+        spec["schedulingGroup"] = {"podGroupName": words.group}
+    if kind.is_leader:
+        topology.add_leader_constraints(spec, owner.name, template.topology_spread_constraints)
+    else:
+        topology.add_follower_affinity(spec, words.group, template.topology_spread_constraints)
+    return spec
+
+
+def _with_environment(container: Mapping[str, Any], role: RoleTemplate, words: PodWords) -> dict[str, Any]:
+    """Our variables first, so that the template's own can refer to them; a template cannot redefine ours."""
+    own = {
+        labels.ENV_GROUP_SIZE: str(role.pod_count),
+        labels.ENV_ENTRY_ADDRESS: words.entry_address,
+        labels.ENV_WORKER_INDEX: words.worker_index,
+    }
+    first = [{"name": name, "value": value} for name, value in own.items()]
+    rest = [variable for variable in container.get("env") or [] if variable.get("name") not in own]
+    return {**container, "env": [*first, *rest]}
+
+
+def service_spec(owner: OwnerIdentity, role: RoleTemplate, group: int, instance: int) -> dict[str, Any]:
+    """What the headless Service must say, other defaults being the server's."""
+    return {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": {**_instance_labels(owner, role, group, instance), labels.ENTRY: "true"},
+    }
+
+
+def service_body(owner: OwnerIdentity, role: RoleTemplate, group: int, key: InstanceKey) -> dict[str, Any]:
+    own_labels = _instance_labels(owner, role, group, key.instance)
+    name = names.service_name(owner.name, group, role.name, key.instance)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owner.child_metadata(name, own_labels),
+        "spec": service_spec(owner, role, group, key.instance),
+    }
+
+
+def _instance_labels(owner: OwnerIdentity, role: RoleTemplate, group: int, instance: int) -> dict[str, str]:
+    return {
+        labels.NAME: owner.name,
+        labels.GROUP_NAME: names.group_name(owner.name, group),
+        labels.ROLE: role.name,
+        labels.ROLE_ID: names.role_id(role.name, instance),
+    }
+
+
+def revision_body(owner: OwnerIdentity, revision: Revision) -> dict[str, Any]:
+    metadata = owner.child_metadata(revision.name, {})
+    if revision.change_cause:
+        metadata["annotations"] = {labels.CHANGE_CAUSE: revision.change_cause}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata,
+        "revision": revision.number,
+        "data": data_of(revision),
+    }

@@ -1,0 +1,99 @@
+"""Quantities, and what a scheduler will count for a pod: its effective requests."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+SUFFIXES: Mapping[str, Decimal] = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "k": Decimal(10) ** 3,
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "E": Decimal(10) ** 18,
+    "Ki": Decimal(2) ** 10,
+    "Mi": Decimal(2) ** 20,
+    "Gi": Decimal(2) ** 30,
+    "Ti": Decimal(2) ** 40,
+    "Pi": Decimal(2) ** 50,
+    "Ei": Decimal(2) ** 60,
+}
+
+Resources = dict[str, Decimal]
+
+
+def parse_quantity(quantity: str | int | float) -> Decimal:
+    """A Kubernetes quantity as a number. Raises ValueError for what is none."""
+    text = str(quantity).strip()
+    number = text.rstrip("numkMGTPEi")
+    suffix = text[len(number) :]
+    if suffix.startswith("E") and suffix not in SUFFIXES:  # "1E3" is an exponent, "1E" an exa
+        number, suffix = text, ""
+    try:
+        return Decimal(number) * (SUFFIXES[suffix] if suffix else 1)
+    except (ArithmeticError, KeyError) as error:
+        raise ValueError(f"{quantity!r} is not a quantity") from error
+
+
+def format_quantity(value: Decimal) -> str:
+    """The number as a plain quantity, in whole units where it is whole, else in milli, micro or nano units."""
+    for suffix in ("", "m", "u", "n"):
+        scaled = value / SUFFIXES[suffix] if suffix else value
+        if scaled == scaled.to_integral_value() or suffix == "n":
+            return f"{int(scaled.to_integral_value())}{suffix}"
+    raise AssertionError("unreachable: nano units are rounded")
+
+
+def same_resources(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Equal in meaning: `2` is `2000m`."""
+    return one.keys() == other.keys() and all(parse_quantity(one[k]) == parse_quantity(other[k]) for k in one)
+
+
+def pod_requests(spec: Mapping[str, Any]) -> Resources:
+    """What the scheduler reserves for a pod of this PodSpec.
+
+    The greater of: all containers and sidecars (restartable init containers) together; any one init container with the
+    sidecars started before it. Limits stand in for missing requests. Pod-level requests win over both; overhead
+    is added.
+    """
+    running = _sum(_requests(container.get("resources")) for container in spec.get("containers") or ())
+    sidecars: Resources = {}
+    peak: Resources = {}
+    for container in spec.get("initContainers") or ():
+        requests = _requests(container.get("resources"))
+        if container.get("restartPolicy") == "Always":
+            sidecars = _sum([sidecars, requests])
+            peak = _greater(peak, sidecars)
+        else:
+            peak = _greater(peak, _sum([sidecars, requests]))
+    effective = _greater(_sum([running, sidecars]), peak) | _requests(spec.get("resources"))
+    return _sum([effective, _quantities(spec.get("overhead"))])
+
+
+def _requests(resources: Mapping[str, Any] | None) -> Resources:
+    resources = resources or {}
+    return {**_quantities(resources.get("limits")), **_quantities(resources.get("requests"))}
+
+
+def _quantities(resources: Mapping[str, Any] | None) -> Resources:
+    return {name: parse_quantity(quantity) for name, quantity in (resources or {}).items()}
+
+
+def _sum(many: Iterable[Resources]) -> Resources:
+    total: Resources = {}
+    for resources in many:
+        for name, value in resources.items():
+            total[name] = total.get(name, Decimal(0)) + value
+    return total
+
+
+def _greater(one: Resources, other: Resources) -> Resources:
+    return {name: max(one.get(name, Decimal(0)), other.get(name, Decimal(0))) for name in one.keys() | other.keys()}
+
+
+def total(counted: Iterable[tuple[Resources, int]]) -> Resources:
+    """Each resources so many times, summed."""
+    return _sum({name: value * count for name, value in resources.items()} for resources, count in counted)

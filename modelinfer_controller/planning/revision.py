@@ -1,0 +1,177 @@
+"""Revisions: the versions of everything that shapes a pod, their hashes and their history.
+
+The hash is over canonical JSON of the stored spec, written with the standard library: neither a new release of this
+controller nor of a dependency changes it. Whatever is added to the payload later must be left out while it has its
+default, or every workload restarts on upgrade; `tests/unit/planning/test_revision.py` holds the first release's hashes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import Any
+
+import msgspec
+from pydantic import ConfigDict
+
+from modelinfer_controller.api.core import ControllerRevision
+from modelinfer_controller.api.modelinfer import ApiModel, PodTemplateSpec, TopologySpreadConstraint
+from modelinfer_controller.api.names import MAX_LABEL_LENGTH
+
+HASH_LENGTH = 10
+HISTORY_LIMIT = 10  # unused revisions that are kept
+
+
+class GangScheduler(StrEnum):
+    """Which PodGroup API gates the pods of a revision."""
+
+    VOLCANO = "volcano"  # scheduling.volcano.sh
+    KUBERNETES = "kubernetes"  # scheduling.k8s.io
+
+
+class RoleTemplate(ApiModel):
+    """A role as a revision knows it: everything but how many instances."""
+
+    name: str
+    worker_replicas: int = 0
+    entry_template: PodTemplateSpec = PodTemplateSpec()
+    worker_template: PodTemplateSpec | None = None
+
+    def template(self, index: int) -> PodTemplateSpec:
+        """The template of pod `index`. Workers without a workerTemplate (refused by admission) use the entry's."""
+        return self.entry_template if index == 0 or self.worker_template is None else self.worker_template
+
+    @property
+    def pod_count(self) -> int:
+        """Pods of one instance: the entry and its workers."""
+        return self.worker_replicas + 1
+
+
+class RevisionTemplate(ApiModel):
+    """The payload of a revision, decoded."""
+
+    model_config = ConfigDict(ignored_types=(cached_property,))
+
+    roles: tuple[RoleTemplate, ...] = ()
+    scheduler_name: str | None = None
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    gang_scheduler: GangScheduler | None = None
+    role_replicas: Mapping[str, int] = {}  # when the revision was made; not hashed, for roles the spec has lost
+
+    def role(self, name: str) -> RoleTemplate | None:
+        """The role by its lower-case name."""
+        return next((role for role in self.roles if role.name.lower() == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision that exists as a ControllerRevision or is about to; number orders the history, newest highest."""
+
+    name: str
+    number: int
+    payload: str  # canonical JSON of what is hashed
+    template: RevisionTemplate
+    uid: str = ""  # empty while it is not stored yet
+    change_cause: str = ""
+
+    @property
+    def is_stored(self) -> bool:
+        return bool(self.uid)
+
+
+@lru_cache(maxsize=4096)
+def payload_of_spec(spec: bytes, gang_scheduler: GangScheduler | None) -> str:
+    """Canonical JSON of what shapes a pod, from the stored bytes of a ModelInfer's spec."""
+    stored: dict[str, Any] = msgspec.json.decode(spec)
+    payload: dict[str, Any] = {"roles": [_role_payload(role) for role in stored["template"]["roles"]]}
+    if scheduler_name := stored.get("schedulerName"):
+        payload["schedulerName"] = scheduler_name
+    if constraints := stored.get("topologySpreadConstraints"):
+        payload["topologySpreadConstraints"] = constraints
+    if gang_scheduler is not None:
+        payload["gangScheduler"] = gang_scheduler.value
+    return canonical_json(payload)
+
+
+def _role_payload(role: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {"workerReplicas": 0, **role}.items() if key != "replicas"}
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no white space, and without nulls: an absent field and a null one mean the same."""
+    return json.dumps(_without_nulls(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _without_nulls(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        case list():
+            return [_without_nulls(inner) for inner in value]
+        case _:
+            return value
+
+
+def revision_name(owner: str, payload: str, collisions: int = 0) -> str:
+    """`<owner>-<hash>`, which is a label's value too, so a long owner name is cut; collisions salt the hash."""
+    salted = payload if collisions == 0 else f"{payload}#{collisions}"
+    digest = hashlib.sha256(salted.encode()).hexdigest()[:HASH_LENGTH]
+    return f"{owner[: MAX_LABEL_LENGTH - HASH_LENGTH - 1].rstrip('-.')}-{digest}"
+
+
+def resolve(
+    owner: str,
+    payload: str,
+    stored: Sequence[Revision],
+    reserved_names: Iterable[str],
+    role_replicas: Mapping[str, int],
+) -> Revision:
+    """The revision with this payload: the stored one, or a new one under a name that nothing else bears."""
+    if same := [revision for revision in stored if revision.payload == payload]:
+        return max(same, key=lambda revision: revision.number)
+    taken = {revision.name for revision in stored} | set(reserved_names)
+    collisions = 0
+    while (name := revision_name(owner, payload, collisions)) in taken:
+        collisions += 1
+    number = max((revision.number for revision in stored), default=0) + 1
+    template = template_of_payload(payload).model_copy(update={"role_replicas": dict(role_replicas)})
+    return Revision(name, number, payload, template)
+
+
+def data_of(revision: Revision) -> dict[str, Any]:
+    """The `data` of its ControllerRevision."""
+    return {**json.loads(revision.payload), "roleReplicas": dict(revision.template.role_replicas)}
+
+
+def revision_of(stored: ControllerRevision, change_cause_key: str) -> Revision:
+    """A stored ControllerRevision of ours, decoded."""
+    payload, template = _decode_data(bytes(stored.data))
+    return Revision(
+        name=stored.metadata.name,
+        number=stored.revision,
+        payload=payload,
+        template=template,
+        uid=stored.metadata.uid,
+        change_cause=stored.metadata.annotations.get(change_cause_key, ""),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _decode_data(data: bytes) -> tuple[str, RevisionTemplate]:
+    hashed: dict[str, Any] = json.loads(data)
+    template = RevisionTemplate.model_validate(hashed)
+    return canonical_json({key: value for key, value in hashed.items() if key != "roleReplicas"}), template
+
+
+@lru_cache(maxsize=4096)
+def template_of_payload(payload: str) -> RevisionTemplate:
+    """What a payload says; roleReplicas is no part of it."""
+    return RevisionTemplate.model_validate_json(payload)
+
+
+def expired(stored: Sequence[Revision], used_names: set[str]) -> list[Revision]:
+    """Unused revisions beyond the newest HISTORY_LIMIT, oldest first."""
+    unused = sorted((r for r in stored if r.name not in used_names), key=lambda revision: revision.number)
+    return unused[: max(0, len(unused) - HISTORY_LIMIT)]

@@ -1,0 +1,188 @@
+"""The status, all of it from one snapshot: counts, revisions, conditions, and what is to be remembered of groups."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.rules import Violation
+from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
+from modelinfer_controller.planning import gang
+from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
+from modelinfer_controller.planning.cause import Cause, Failure, cause_of
+from modelinfer_controller.planning.revision import GangScheduler
+from modelinfer_controller.planning.rollout import Rule
+
+AVAILABLE = "Available"
+PROGRESSING = "Progressing"
+GANG_SCHEDULING = "GangScheduling"
+NAMED_GROUPS = 5  # that a message names before it counts the rest
+
+INSTALL_HINTS: Mapping[GangScheduler, str] = {
+    GangScheduler.VOLCANO: "Volcano's PodGroup (scheduling.volcano.sh/v1beta1) is not installed: install Volcano",
+    GangScheduler.KUBERNETES: "Kubernetes' PodGroup (scheduling.k8s.io/v1beta1) is not served: enable the feature gate "
+    "GenericWorkload and that API version on the control plane",
+}
+
+
+def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) -> ModelInferStatus:
+    """failures: what the server refused while the plan was carried out, by group; None for the ModelInfer's own."""
+    owner, target = assessment.owner, assessment.rollout.target
+    running = [group for group in assessment.groups.values() if group.live_pods]
+    current = assessment.update.name if _is_updated(assessment) else assessment.current.name
+    return ModelInferStatus(
+        observed_generation=owner.metadata.generation,
+        replicas=sum(bool(group.pods) for group in assessment.groups.values()),
+        current_replicas=sum(group.revision.name == current for group in running),
+        updated_replicas=sum(group.revision.name == assessment.update.name for group in running),
+        available_replicas=sum(state.is_available for state in assessment.states.values()),
+        current_revision=current,
+        update_revision=assessment.update.name,
+        label_selector=f"{labels.NAME}={owner.name},{labels.GROUP_LEADER}=true",
+        conditions=_conditions(assessment, failures),
+        groups={str(o): record for o in target if _is_worth_keeping(record := assessment.record(o))},
+    )
+
+
+def _is_worth_keeping(record: GroupRecord) -> bool:
+    return bool(record.complete or record.rebuilds)
+
+
+def _is_updated(assessment: Assessment) -> bool:
+    """Whether every group of the spec is available at the update revision: the next rollout starts from it."""
+    states = (assessment.states[ordinal] for ordinal in range(assessment.budget.replicas))
+    return all(state.revision == assessment.update.name and state.is_available for state in states)
+
+
+def _conditions(assessment: Assessment, failures: Mapping[int | None, Failure]) -> tuple[Condition, ...]:
+    unavailable = [o for o in range(assessment.budget.replicas) if not assessment.states[o].is_available]
+    causes = {ordinal: cause_of(assessment, ordinal, failures) for ordinal in unavailable[:NAMED_GROUPS]}
+    stated = [
+        _available(assessment, unavailable, causes),
+        _progressing(assessment, unavailable, causes),
+        _update_in_progress(assessment),
+        *_gang_scheduling(assessment),
+    ]
+    previous = assessment.owner.status.conditions
+    return tuple(
+        settle(condition, previous, assessment.owner.metadata.generation, assessment.now) for condition in stated
+    )
+
+
+def settle(condition: Condition, previous: Sequence[Condition], generation: int, now: datetime) -> Condition:
+    """The condition with its times: lastTransitionTime moves only when the status does."""
+    before = condition_of(previous, condition.type)
+    changed = before is None or before.status != condition.status or before.last_transition_time is None
+    return Condition(
+        type=condition.type,
+        status=condition.status,
+        reason=condition.reason,
+        message=condition.message,
+        observed_generation=generation,
+        last_transition_time=now.replace(microsecond=0) if changed or before is None else before.last_transition_time,
+    )
+
+
+def _condition(type_: str, holds: bool, reason: str, message: str) -> Condition:
+    return Condition(type=type_, status="True" if holds else "False", reason=reason, message=message)
+
+
+def _available(assessment: Assessment, unavailable: Sequence[int], causes: Mapping[int, Cause]) -> Condition:
+    replicas = assessment.budget.replicas
+    if not unavailable:
+        text = f"all {replicas} groups are available" if replicas else "no groups are asked for"
+        return _condition(AVAILABLE, True, "AllGroupsAvailable" if replicas else "NoReplicas", text)
+    first = causes[unavailable[0]]
+    text = f"{len(unavailable)} of {replicas} groups are not available: {_explained(unavailable, causes)}"
+    return _condition(AVAILABLE, False, first.reason, text)
+
+
+def _explained(unavailable: Sequence[int], causes: Mapping[int, Cause]) -> str:
+    """Groups by cause; groups beyond the first few are counted."""
+    told = "; ".join(f"group {ordinal}: {cause.message}" for ordinal, cause in causes.items())
+    rest = len(unavailable) - len(causes)
+    return f"{told}; and {rest} more" if rest else told
+
+
+def _progressing(assessment: Assessment, unavailable: Sequence[int], causes: Mapping[int, Cause]) -> Condition:
+    replacing = _outdated(assessment)
+    leftovers = [ordinal for ordinal in assessment.removed_ordinals if assessment.observed.pods_by_group.get(ordinal)]
+    if replacing:
+        text = f"{len(replacing)} groups are to be replaced by revision {assessment.update.name}"
+        return _condition(PROGRESSING, True, "RollingUpdate", text)
+    if unavailable:
+        blocked = causes[unavailable[0]].reason == "NameCollision"
+        text = f"{len(unavailable)} groups are on their way to being available: {_explained(unavailable, causes)}"
+        return _condition(PROGRESSING, not blocked, "NameCollision" if blocked else "GroupsProgressing", text)
+    if leftovers:
+        return _condition(PROGRESSING, True, "ScalingDown", f"{len(leftovers)} groups are being removed")
+    return _condition(PROGRESSING, False, "AsSpecified", "the groups are as specified")
+
+
+def _outdated(assessment: Assessment) -> list[int]:
+    """Groups that the rollout is still to move, held back ones left out, and those that it is moving now."""
+    movable = range(assessment.budget.partition, assessment.budget.replicas)
+    return [o for o in movable if assessment.states[o].revision != assessment.update.name]
+
+
+def _update_in_progress(assessment: Assessment) -> Condition:
+    outdated, surge = _outdated(assessment), assessment.rollout.surge
+    update = assessment.update.name
+    movable = range(assessment.budget.partition, assessment.budget.replicas)
+    was_rolling = condition_of(assessment.owner.status.conditions, UPDATE_IN_PROGRESS)
+    unfinished = [o for o in movable if not assessment.states[o].is_available]
+    if outdated:
+        waiting = next((w for w in assessment.rollout.waiting if w.rule is not Rule.PARTITION), None)
+        why = f"; group {waiting.ordinal} waits for the {waiting.rule.value} rule" if waiting else ""
+        text = f"{len(movable) - len(outdated)} of {len(movable)} groups are at revision {update}{why}"
+        return _condition(UPDATE_IN_PROGRESS, True, "RollingUpdate", text)
+    if was_rolling is not None and was_rolling.status == "True" and (unfinished or surge):
+        text = f"all groups are at revision {update}; {len(unfinished)} are not available yet"
+        return _condition(UPDATE_IN_PROGRESS, True, "WaitingForGroups", text)
+    held = [w for w in assessment.rollout.waiting if w.rule is Rule.PARTITION]
+    if held:
+        text = f"{len(held)} groups are held at their revisions by partition {assessment.budget.partition}"
+        return _condition(UPDATE_IN_PROGRESS, False, "HeldByPartition", text)
+    return _condition(UPDATE_IN_PROGRESS, False, "UpToDate", f"all groups are at revision {update}")
+
+
+def _gang_scheduling(assessment: Assessment) -> list[Condition]:
+    """Whether the PodGroups that gangSchedule asks for can be made; no condition where nobody asks."""
+    scheduler = assessment.update.template.gang_scheduler
+    if scheduler is None:
+        return []
+    if assessment.observed.gang_support.serves(scheduler):
+        text = f"each group has a PodGroup of {gang.API_VERSIONS[scheduler]}"
+        return [_condition(GANG_SCHEDULING, True, "PodGroupsInUse", text)]
+    hints = [INSTALL_HINTS[scheduler]]
+    if assessment.owner.spec.scheduler_name in (None, "", gang.DEFAULT_SCHEDULER):
+        other = GangScheduler.KUBERNETES if scheduler is GangScheduler.VOLCANO else GangScheduler.VOLCANO
+        hints.append(INSTALL_HINTS[other])
+    text = f"the pods run without a gang: {', or '.join(hints)}"
+    return [_condition(GANG_SCHEDULING, False, "PodGroupKindMissing", text)]
+
+
+def invalid_status(stored: ModelInfer, violations: Sequence[Violation], now: datetime) -> ModelInferStatus:
+    """The status of a ModelInfer whose spec breaks rules: its pods are left as they are, and so are its counts."""
+    told = "; ".join(f"{violation.field}: {violation.message}" for violation in violations)
+    before, generation = stored.status, stored.metadata.generation
+    kept = [c for c in before.conditions if c.type not in (PROGRESSING, UPDATE_IN_PROGRESS)]
+    if condition_of(kept, AVAILABLE) is None:
+        kept.insert(0, _condition(AVAILABLE, False, "InvalidSpec", told))
+    stated = [
+        *kept,
+        _condition(PROGRESSING, False, "InvalidSpec", told),
+        _condition(UPDATE_IN_PROGRESS, False, "InvalidSpec", told),
+    ]
+    return ModelInferStatus(
+        observed_generation=generation,
+        replicas=before.replicas,
+        current_replicas=before.current_replicas,
+        updated_replicas=before.updated_replicas,
+        available_replicas=before.available_replicas,
+        current_revision=before.current_revision,
+        update_revision=before.update_revision,
+        label_selector=before.label_selector,
+        conditions=tuple(settle(condition, before.conditions, generation, now) for condition in stated),
+        groups=before.groups,
+    )
