@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -186,7 +186,12 @@ STEPS = (
 )
 
 
-@given(steps=st.lists(STEPS, max_size=40))
+CREATE_ANSWERED_LATE = ("create", "a", True, True)
+
+
+@example(steps=[CREATE_ANSWERED_LATE, ("deliver", 1), ("remove", "a"), ("deliver", 1), ("respond",)])
+@example(steps=[("create", "a", True, False), ("remove", "a"), ("relist",)])
+@given(steps=st.lists(STEPS, min_size=5, max_size=60))
 async def test_the_view_is_the_servers_state_at_the_newest_of_cache_and_confirmed_writes(
     steps: list[tuple[object, ...]],
 ) -> None:
@@ -228,7 +233,10 @@ async def test_a_deleted_pod_is_terminating_until_the_cache_says_so(
     [shown] = blind.overlay(OWNER, [alive])
     assert shown.metadata.deletion_timestamp == clock.now()
     assert not alive.metadata.is_terminating
-    blind.on_update(alive, pod("a", "u1", 6, terminating=True))
+    await asyncio.sleep(60)
+    terminating = pod("a", "u1", 6, terminating=True)
+    assert blind.overlay(OWNER, [terminating]) == [terminating], "the server's own deletion timestamp counts"
+    blind.on_update(alive, terminating)
     assert blind.pending_count == 0
 
 
