@@ -1,0 +1,1 @@
+"""The shell around the decisions: caches in, actions out. observe -> plan -> execute -> status."""

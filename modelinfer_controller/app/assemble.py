@@ -1,0 +1,86 @@
+"""The composition root: every part of the controller, put together over one client."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.controller.announce import Announcements, EventSink
+from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.enqueue import connect, enqueue_all
+from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
+from modelinfer_controller.controller.observe import Observer
+from modelinfer_controller.controller.reconciler import AssessmentObserver, Reconciler
+from modelinfer_controller.controller.status_writer import StatusWriter
+from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
+from modelinfer_controller.kube.workqueue import WorkQueue
+from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
+from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
+
+MAX_RETRY_DELAY = 60.0  # seconds: how long a fixed quota or webhook goes unnoticed at most
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who is told what, for metrics; nobody by default."""
+
+    on_action: ActionObserver = ignore_action
+    on_reconcile: ReconcileObserver = ignore_reconcile
+    on_assessment: AssessmentObserver = lambda assessment: None
+    queue: WorkQueueMetrics | None = None
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The running parts. `run_caches` goes on for ever; `run_workers` until the queue is shut down and empty."""
+
+    caches: Caches
+    queue: WorkQueue[ObjectName]
+    controller: Controller[ObjectName]
+
+    async def run_caches(self) -> None:
+        await run_together((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
+
+    async def run_workers(self) -> None:
+        await self.controller.run()
+
+
+def assemble(
+    client: Client,
+    events: EventSink,
+    *,
+    clock: Clock,
+    random: Random,
+    namespaces: Sequence[str] = (),
+    workers: int = 4,
+    max_in_flight: int = 24,
+    observers: Observers = Observers(),
+) -> Assembly:
+    """Must be called inside the loop that everything is to run on. Nothing is sent before `run_caches`."""
+    queue: WorkQueue[ObjectName] = WorkQueue(ItemExponentialBackoff(cap=MAX_RETRY_DELAY), observers.queue)
+    caches = build_caches(
+        client,
+        namespaces,
+        random=random,
+        clock=clock,
+        on_gang_support_changed=lambda: enqueue_all(caches, queue),
+    )
+    observer = Observer(caches)
+    connect(caches, queue)
+    announcements = Announcements(events)
+    reconciler = Reconciler(
+        caches,
+        observer,
+        Executor(client, caches, asyncio.Semaphore(max_in_flight), observe=observers.on_action),
+        StatusWriter(client, caches),
+        announcements,
+        clock,
+        on_assessment=observers.on_assessment,
+        on_gone=announcements.forget,
+    )
+    controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)
+    return Assembly(caches, queue, controller)

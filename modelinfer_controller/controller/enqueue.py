@@ -1,0 +1,68 @@
+"""Event handlers: they enqueue the ModelInfer that an object belongs to, and do nothing else."""
+
+from typing import Any, Generic, TypeVar
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.api.modelinfer import GROUP, KIND
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.controller.caches import Caches
+from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
+from modelinfer_controller.kube.workqueue import WorkQueue
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class EnqueueSelf:
+    """For ModelInfers."""
+
+    def __init__(self, queue: WorkQueue[ObjectName]) -> None:
+        self._queue = queue
+
+    def on_add(self, obj: ModelInfer, is_in_initial_list: bool) -> None:
+        self._queue.add(obj.metadata.object_name)
+
+    def on_update(self, old: ModelInfer, new: ModelInfer) -> None:
+        self._queue.add(new.metadata.object_name)
+
+    def on_delete(self, obj: ModelInfer | DeletedFinalStateUnknown[ModelInfer]) -> None:
+        self._queue.add(last_state(obj).metadata.object_name)
+
+
+class EnqueueOwner(Generic[T]):
+    """For children: the controller's key, and that of the name label, which may wait for the name to be free."""
+
+    def __init__(self, queue: WorkQueue[ObjectName]) -> None:
+        self._queue = queue
+
+    def on_add(self, obj: T, is_in_initial_list: bool) -> None:
+        self._enqueue(obj)
+
+    def on_update(self, old: T, new: T) -> None:
+        self._enqueue(new)
+
+    def on_delete(self, obj: T | DeletedFinalStateUnknown[T]) -> None:
+        self._enqueue(last_state(obj))
+
+    def _enqueue(self, obj: T) -> None:
+        controller = obj.metadata.controller
+        if controller is not None and controller.kind == KIND and controller.api_version.startswith(f"{GROUP}/"):
+            self._queue.add(ObjectName(obj.metadata.namespace, controller.name))
+        label = obj.metadata.labels.get(labels.NAME)
+        if label is not None and (controller is None or label != controller.name):
+            self._queue.add(ObjectName(obj.metadata.namespace, label))
+
+
+def connect(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
+    """Let every event lead to the reconcile that it concerns."""
+    caches.model_infers.add_event_handler(EnqueueSelf(queue))
+    for children in caches.children():
+        handler: EnqueueOwner[Any] = EnqueueOwner(queue)
+        children.informer.add_event_handler(handler)
+
+
+def enqueue_all(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
+    """For what concerns every ModelInfer: a PodGroup kind that came or went."""
+    for stored in caches.model_infers.store:
+        queue.add(stored.metadata.object_name)

@@ -1,0 +1,214 @@
+"""Carry out a plan: each stage in parallel, in slow-start batches, with every outcome accounted for."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar, assert_never
+
+import structlog
+
+from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.controller.caches import Caches, Children, controller_uid
+from modelinfer_controller.controller.observe import describe_bearer
+from modelinfer_controller.kube.client import Body, Client
+from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from modelinfer_controller.kube.parallel import Failed, NotStarted, Succeeded, slow_start
+from modelinfer_controller.kube.transport import TransportError
+from modelinfer_controller.planning import actions, manifests
+from modelinfer_controller.planning.actions import Action, Plan, group_of
+from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.planning.manifests import OwnerIdentity
+
+T = TypeVar("T", bound=KubeObject)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class ActionObserver(Protocol):
+    def __call__(self, action: Action, error: Exception | None) -> None:
+        """Told of each action that was carried out, with its error if it failed. Must not block or raise."""
+
+
+def ignore_action(action: Action, error: Exception | None) -> None:
+    """The observer of who does not observe."""
+
+
+@dataclass
+class Execution:
+    """What came of a plan. failures: by group, or None for the ModelInfer's own, the first thing that went wrong.
+
+    errors are worth an immediate, rate-limited retry; a collision is not, it waits for the name to be free.
+    """
+
+    failures: dict[int | None, Failure] = field(default_factory=dict)
+    errors: list[Exception] = field(default_factory=list)
+    collisions: list[str] = field(default_factory=list)
+
+    def raise_errors(self) -> None:
+        """Raises the errors: one as it is, several as an ExceptionGroup."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise ExceptionGroup("actions failed", self.errors)
+
+
+class Collision(Exception):
+    """An object that is not ours bears the name."""
+
+
+class Executor:
+    """Writes are noted as expectations the moment they are confirmed, even if the reconcile is cancelled after."""
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        in_flight: asyncio.Semaphore,
+        *,
+        observe: ActionObserver = ignore_action,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._in_flight = in_flight
+        self._observe = observe
+
+    async def execute(self, plan: Plan, owner: OwnerIdentity) -> Execution:
+        """Never raises an action's error: see `Execution`."""
+        execution = Execution()
+        for stage in plan.stages:
+            runnable = [action for action in stage if not _is_held_up(action, execution)]
+            await self._run_stage(runnable, owner, execution)
+        return execution
+
+    async def _run_stage(self, stage: list[Action], owner: OwnerIdentity, execution: Execution) -> None:
+        outcomes = await slow_start([partial(self._attempt, action, owner) for action in stage], self._in_flight)
+        for action, outcome in zip(stage, outcomes, strict=True):
+            match outcome:
+                case Succeeded(value=None):
+                    pass
+                case Succeeded(value=Collision() as collision):
+                    execution.collisions.append(str(collision))
+                    execution.failures.setdefault(group_of(action), Failure("NameCollision", str(collision)))
+                case Failed(error=error):
+                    execution.errors.append(error)
+                    execution.failures.setdefault(group_of(action), _failure(action, error))
+                case NotStarted() if execution.errors:
+                    # What stopped the batch is why these groups wait, too.
+                    blocked = Failure(*_reason_and_message(execution.errors[-1]))
+                    execution.failures.setdefault(group_of(action), blocked)
+
+    async def _attempt(self, action: Action, owner: OwnerIdentity) -> Collision | None:
+        """A collision is an outcome and not an error: one foreign pod must not stop the batches of all others."""
+        try:
+            await self._perform(action, owner)
+        except Collision as collision:
+            self._observe(action, collision)
+            return collision
+        except Exception as error:
+            self._observe(action, error)
+            raise
+        self._observe(action, None)
+        return None
+
+    async def _perform(self, action: Action, owner: OwnerIdentity) -> None:
+        caches = self._caches
+        match action:
+            case actions.CreateRevision(revision):
+                await self._create(caches.revisions, owner, revision.name, manifests.revision_body(owner, revision))
+            case actions.RenumberRevision(name, uid, number):
+                await self._patch(caches.revisions, owner, name, uid, {"revision": number})
+            case actions.DeleteRevision(name, uid):
+                await self._delete(caches.revisions, owner, name, uid)
+            case actions.CreatePodGroup(_, key, body):
+                await self._create(caches.pod_groups[key.scheduler], owner, key.name, body)
+            case actions.PatchPodGroup(_, key, uid, patch):
+                await self._patch(caches.pod_groups[key.scheduler], owner, key.name, uid, patch)
+            case actions.DeletePodGroup(_, key, uid):
+                await self._delete(caches.pod_groups[key.scheduler], owner, key.name, uid)
+            case actions.CreateService(_, name, body):
+                await self._create(caches.services, owner, name, body)
+            case actions.PatchService(_, name, uid, patch):
+                await self._patch(caches.services, owner, name, uid, patch)
+            case actions.DeleteService(_, name, uid):
+                await self._delete(caches.services, owner, name, uid)
+            case actions.CreatePod(place, name, revision, incarnation):
+                pod = manifests.pod_body(owner, revision, place, incarnation)
+                await self._create(caches.pods, owner, name, pod)
+            case actions.PatchPodMetadata(_, name, uid, labels, annotations):
+                metadata = {"labels": labels, "annotations": annotations}
+                await self._patch(caches.pods, owner, name, uid, {"metadata": metadata})
+            case actions.DeletePod(_, name, uid, reason):
+                log.info("Deleting pod", pod=name, uid=uid, reason=reason)
+                await self._delete(caches.pods, owner, name, uid)
+            case _:
+                assert_never(action)
+
+    async def _create(self, children: Children[T], owner: OwnerIdentity, name: str, body: Body) -> None:
+        try:
+            created = await self._client.create(children.resource, owner.namespace, body)
+        except AlreadyExists:
+            created = await self._existing(children, owner, name)
+        children.expectations.created(created)
+
+    async def _existing(self, children: Children[T], owner: OwnerIdentity, name: str) -> T:
+        """The object that bears the name, if it is ours: an earlier request of ours, or one that lost its labels.
+
+        Raises Collision if it is another's, and NotFound if it has just gone, which the retry makes good.
+        """
+        found = await self._client.get(children.resource, owner.namespace, name)
+        if controller_uid(found) != owner.uid:
+            raise Collision(describe_bearer(children.resource.kind, found))
+        own_labels = owner.child_metadata(name, {})["labels"]
+        if own_labels.items() <= found.metadata.labels.items():
+            return found
+        # Without our label it is invisible to the cache; the plan repairs the rest once it is seen.
+        metadata = {"uid": found.metadata.uid, "labels": own_labels}
+        return await self._client.patch(children.resource, owner.namespace, name, {"metadata": metadata})
+
+    async def _patch(
+        self, children: Children[T], owner: OwnerIdentity, name: str, uid: str, patch: Mapping[str, Any]
+    ) -> None:
+        guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
+        try:
+            patched = await self._client.patch(children.resource, owner.namespace, name, guarded)
+        except (NotFound, Conflict) as error:
+            if not is_gone(error):
+                raise
+            return  # the cache will say so
+        children.expectations.written(patched)
+
+    async def _delete(self, children: Children[T], owner: OwnerIdentity, name: str, uid: str) -> None:
+        try:
+            await self._client.delete(children.resource, owner.namespace, name, uid=uid)
+        except (NotFound, Conflict) as error:
+            if not is_gone(error):
+                raise
+        children.expectations.deleted(uid)
+
+
+def is_gone(error: ApiError) -> bool:
+    """Whether a request with a UID precondition failed because that very object is no more."""
+    return isinstance(error, NotFound) or "UID" in error.message
+
+
+def _is_held_up(action: Action, execution: Execution) -> bool:
+    """An action waits while something that it builds on has failed: of its group, or a revision."""
+    return None in execution.failures or group_of(action) in execution.failures
+
+
+def _failure(action: Action, error: Exception) -> Failure:
+    reason, message = _reason_and_message(error)
+    return Failure(reason, f"{type(action).__name__} {getattr(action, 'name', '')}: {message}".replace(" :", ":"))
+
+
+def _reason_and_message(error: Exception) -> tuple[str, str]:
+    match error:
+        case Forbidden() if error.is_quota:
+            return "QuotaExceeded", str(error)
+        case ApiError():
+            return error.reason or type(error).__name__, str(error)
+        case TransportError():
+            return "ApiServerUnreachable", str(error)
+        case _:
+            return type(error).__name__, str(error)

@@ -1,0 +1,104 @@
+"""One reconcile: observe, plan, execute, write the status."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Protocol
+
+from modelinfer_controller.api import rules
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.rules import InvalidSpec
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.controller.caches import Caches
+from modelinfer_controller.controller.execute import Execution, Executor
+from modelinfer_controller.controller.observe import Observer
+from modelinfer_controller.controller.status_writer import StatusWriter
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.controller import Result
+from modelinfer_controller.planning.actions import Announcement, Plan
+from modelinfer_controller.planning.assess import Assessment, assess
+from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.observed import Owner
+from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.status import invalid_status, status_of
+
+COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
+
+
+_decode = lru_cache(maxsize=1024)(rules.decode)  # a spec changes far less often than its pods do
+
+
+class Announcer(Protocol):
+    def announce(self, stored: ModelInfer, announcements: tuple[Announcement, ...]) -> None:
+        """Tell the user, once for each thing. Must not block or raise."""
+
+
+class AssessmentObserver(Protocol):
+    def __call__(self, assessment: Assessment) -> None:
+        """Told of each assessment, for metrics. Must not block or raise."""
+
+
+class Reconciler:
+    def __init__(
+        self,
+        caches: Caches,
+        observer: Observer,
+        executor: Executor,
+        status_writer: StatusWriter,
+        announcer: Announcer,
+        clock: Clock,
+        *,
+        on_assessment: AssessmentObserver = lambda assessment: None,
+        on_gone: Callable[[ObjectName], None] = lambda key: None,
+    ) -> None:
+        self._caches = caches
+        self._observer = observer
+        self._executor = executor
+        self._status = status_writer
+        self._announcer = announcer
+        self._clock = clock
+        self._on_assessment = on_assessment
+        self._on_gone = on_gone
+
+    async def reconcile(self, key: ObjectName) -> Result:
+        """Raises what went wrong, after the status has told it; Result says when to look again."""
+        stored = self._caches.model_infer(key)
+        if stored is None or stored.metadata.is_terminating:
+            self._on_gone(key)
+            return Result()
+        spec_json = bytes(stored.spec)
+        match _decode(spec_json, key.name):
+            case InvalidSpec(violations=violations):
+                return await self._refuse(stored, violations)
+            case spec:
+                return await self._pursue(stored, Owner(stored.metadata, spec, spec_json, stored.status))
+
+    async def _refuse(self, stored: ModelInfer, violations: tuple[rules.Violation, ...]) -> Result:
+        await self._status.write(stored, invalid_status(stored, violations, self._clock.now()))
+        text = "; ".join(str(violation) for violation in violations)
+        self._announcer.announce(stored, (Announcement("Warning", "InvalidSpec", text),))
+        return Result()
+
+    async def _pursue(self, stored: ModelInfer, owner: Owner) -> Result:
+        assessment = assess(self._observer.observe(owner), self._clock.now())
+        planned = plan(assessment)
+        self._on_assessment(assessment)
+        if planned.record_first:
+            stored = await self._status.write(stored, status_of(assessment, {}))
+        execution = await self._executor.execute(planned, identity_of(owner))
+        await self._status.write(stored, status_of(assessment, execution.failures))
+        self._announcer.announce(stored, (*planned.announcements, *_failures(execution)))
+        execution.raise_errors()
+        return _result(planned, execution, self._clock.now())
+
+
+def _failures(execution: Execution) -> list[Announcement]:
+    told = dict.fromkeys((failure.reason, failure.message) for failure in execution.failures.values())
+    return [Announcement("Warning", reason, message) for reason, message in told]
+
+
+def _result(planned: Plan, execution: Execution, now: datetime) -> Result:
+    waits = [COLLISION_RETRY] if execution.collisions else []
+    if planned.requeue_at is not None:
+        waits.append(max(planned.requeue_at - now, timedelta(0)))
+    return Result(requeue_after=min(waits, default=None))
