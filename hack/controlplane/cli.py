@@ -30,7 +30,7 @@ How simulated pods behave, and the annotations that change it: hack/controlplane
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_guard_kubectl(list(sys.argv[1:] if arguments is None else arguments)))
     try:
         return int(options.run(options))
     except (ControlPlaneError, BuildError, GoMissing) as error:
@@ -38,6 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _guard_kubectl(arguments: list[str]) -> list[str]:
+    """Put -- before what is kubectl's own, lest its flags be taken for ours."""
+    if arguments[:1] != ["kubectl"] or arguments[1:2] in (["-h"], ["--help"]):
+        return arguments
+    ours = 1
+    if arguments[1:2] == ["--name"]:
+        ours = 3
+    elif arguments[1:2] and arguments[1].startswith("--name="):
+        ours = 2
+    return [*arguments[:ours], "--", *arguments[ours:]]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,17 +117,7 @@ def _name(text: str) -> str:
 
 
 def _up(options: argparse.Namespace) -> int:
-    settings = Settings(
-        nodes=options.nodes,
-        volcano=options.volcano,
-        native_gang=options.native_gang,
-        kwok_pods=not options.no_kwok_pods,
-        audit=options.audit,
-        cpu=options.cpu,
-        memory=options.memory,
-        pods=options.pods,
-        gpus=options.gpus,
-    )
+    settings = _settings(options)
     ensure_binaries(volcano=settings.volcano)
     start = time.monotonic()
     control_plane = ControlPlane.start(settings, name=options.name, owned=options.foreground)
@@ -125,6 +127,23 @@ def _up(options: argparse.Namespace) -> int:
     if options.foreground:
         _wait_for_interrupt(control_plane)
     return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    try:
+        return Settings(
+            nodes=options.nodes,
+            volcano=options.volcano,
+            native_gang=options.native_gang,
+            kwok_pods=not options.no_kwok_pods,
+            audit=options.audit,
+            cpu=options.cpu,
+            memory=options.memory,
+            pods=options.pods,
+            gpus=options.gpus,
+        )
+    except ValueError as error:
+        raise ControlPlaneError(str(error)) from error
 
 
 def _wait_for_interrupt(control_plane: ControlPlane) -> None:

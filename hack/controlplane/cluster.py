@@ -29,6 +29,7 @@ from controlplane.tools import ensure_binaries
 
 _ENTRY = Path(__file__).resolve().parents[1] / "cluster"
 _START_TIMEOUT = 90.0
+_STOP_TIMEOUT = 10.0
 
 
 class ControlPlaneError(Exception):
@@ -198,16 +199,15 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Kill every component and remove the cluster's folder. Returns when nothing is left."""
-        state = read_state(self.layout.state)
-        if is_locked(self.layout.lock) and state is not None:
-            _signal(state.pid_by_component["supervisor"], signal.SIGTERM)
-        elif self._supervisor is not None:
-            self._supervisor.terminate()
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + _STOP_TIMEOUT
         while is_locked(self.layout.lock):
-            if time.monotonic() > deadline and state is not None:
-                _signal(state.pid_by_component["supervisor"], signal.SIGKILL)
-            time.sleep(0.02)
+            state = read_state(self.layout.state)
+            late = time.monotonic() > deadline
+            if state is not None:
+                _signal(state.pid_by_component["supervisor"], signal.SIGKILL if late else signal.SIGTERM)
+            elif late:
+                raise ControlPlaneError(f"the cluster {self.name!r} does not stop; its folder is {self.layout.folder}")
+            time.sleep(0.05)
         if self._supervisor is not None:
             if self._supervisor.stdin is not None:
                 self._supervisor.stdin.close()

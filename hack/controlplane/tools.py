@@ -154,6 +154,9 @@ def _build(module: Module, folder: Path) -> None:
         go = find_go()
     except GoMissing as error:
         raise BuildError(str(error)) from error
+    # Whoever holds the lock builds alone: such folders are what killed builds left.
+    for left_over in binaries_folder().glob(f".{module.folder}-*"):
+        shutil.rmtree(left_over)
     source = _TOOLS / module.folder
     flags = linker_flags(module, (source / "go.mod").read_text())
     with tempfile.TemporaryDirectory(prefix=f".{module.folder}-", dir=binaries_folder()) as aside:

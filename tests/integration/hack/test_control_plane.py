@@ -81,6 +81,18 @@ def test_writes_are_counted_by_user(control_plane: ControlPlane, namespace: str)
     assert ours() == [("create", "cluster-admin", "counted", 201)]
 
 
+def test_without_kwok_pods_a_test_can_play_the_kubelet() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+    spec = {"containers": [{"name": "main", "image": "image"}]}
+    with ControlPlane.start(Settings(nodes=1, kwok_pods=False)) as control_plane:
+        control_plane.kubectl("create", "-f-", input=json.dumps({**pod, "spec": spec}))
+        control_plane.kubectl("wait", "pod/pod", "--for=condition=PodScheduled", "--timeout=10s")
+        control_plane.kubectl("delete", "pod", "pod", "--wait=false")
+        left = json.loads(control_plane.kubectl("get", "pod", "pod", "-o", "json"))
+        assert "deletionTimestamp" in left["metadata"]
+        assert left["status"]["phase"] == "Pending"
+
+
 def test_a_component_that_dies_is_started_again() -> None:
     with ControlPlane.start(Settings(nodes=1)) as control_plane:
         server = control_plane.server
@@ -150,7 +162,7 @@ def test_the_commands(tmp_path: Path) -> None:
 
     try:
         assert "is up after" in run("up", "--nodes", "2")
-        assert run("kubectl", "get", "nodes", "-o", "name").split() == ["node/node-0", "node/node-1"]
+        assert run("kubectl", "-o", "name", "get", "nodes").split() == ["node/node-0", "node/node-1"]
         assert "current-context" in Path(run("kubeconfig").strip()).read_text()
         assert "ready" in next(line for line in run("list").splitlines() if line.startswith("commands-"))
     finally:
