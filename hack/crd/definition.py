@@ -6,15 +6,17 @@ from crd.kubernetes_schemas import Schema
 from crd.spec_schema import spec_schema
 from crd.status_schema import status_schema
 from modelinfer_controller.api.markers import rule
-from modelinfer_controller.api.modelinfer import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from modelinfer_controller.api.modelinfer import API_VERSION, GROUP, KIND, PERCENTAGE_PATTERN, PLURAL, VERSION
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH
 from modelinfer_controller.api.rules import LONGEST_NAME_MESSAGE, NAME_MESSAGE, NAME_PATTERN
 
 _UPDATE: Final = "self.spec.rolloutStrategy.rollingUpdateConfiguration"
-_SURGE: Final = f"""(has(self.spec.rolloutStrategy) && has({_UPDATE})
-    ? (type({_UPDATE}.maxSurge) == string
+
+# In groups. A malformed maxSurge, which has a rule of its own, counts as 0 instead of ending in an evaluation error.
+_SURGE: Final = f"""(!has(self.spec.rolloutStrategy) || !has({_UPDATE}) ? 0
+    : type({_UPDATE}.maxSurge) == int ? int({_UPDATE}.maxSurge)
+    : {_UPDATE}.maxSurge.matches('{PERCENTAGE_PATTERN}')
       ? (int({_UPDATE}.maxSurge.replace('%', '')) * self.spec.replicas + 99) / 100
-      : {_UPDATE}.maxSurge)
     : 0)"""
 
 
@@ -24,8 +26,8 @@ def digits(number: str) -> str:
 
 
 LONGEST_NAME: Final = f"""size(self.metadata.name) + 4 + {digits(f"(self.spec.replicas + {_SURGE} - 1)")} +
-    self.spec.template.roles.map(r,
-      size(r.name) + {digits("(r.replicas - 1)")} + size(string(r.workerReplicas))).max()"""
+    ([0] + self.spec.template.roles.map(r,
+      size(r.name) + {digits("(r.replicas - 1)")} + size(string(r.workerReplicas)))).max()"""
 
 # An object that was stored before a rule existed must stay deletable and its status writable. A rule on the whole
 # object is asked at each of these writes, unlike one on a field that did not change: so it lets pass a spec that

@@ -101,7 +101,8 @@ class Role(ApiModel):
 
     name: str = Field(
         description="The name of a role. It must be unique within an InferGroup, also when capitals are ignored: "
-        "object names use its lower-case form, labels keep it as written.",
+        "object names use its lower-case form, labels keep it as written. At most 12 letters, digits and '-', beginning "
+        "and ending with a letter or digit.",
         json_schema_extra=marked(maxLength=MAX_ROLE_NAME_LENGTH, pattern=ROLE_NAME_PATTERN),
     )
     replicas: int = Field(
@@ -341,6 +342,7 @@ class ModelInferSpec(ApiModel):
             rule(
                 f"""!has(self.rolloutStrategy) || !has({_ROLLING_UPDATE}) || self.replicas == 0 ||
                 type({_ROLLING_UPDATE}.maxUnavailable) != string ||
+                !{_ROLLING_UPDATE}.maxUnavailable.matches('{PERCENTAGE_PATTERN}') ||
                 !(string({_ROLLING_UPDATE}.maxSurge) in ['0', '0%', '00%']) ||
                 int({_ROLLING_UPDATE}.maxUnavailable.replace('%', '')) * self.replicas >= 100 ||
                 (oldSelf.hasValue() && has(oldSelf.value().rolloutStrategy) && has({_OLD_ROLLING_UPDATE}) &&
