@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -12,7 +12,7 @@ from modelinfer_controller.kube.decoding import decode_list, decode_object
 from modelinfer_controller.kube.errors import Expired, TooManyRequests, error_of_response
 from modelinfer_controller.kube.flow import Flow, Unlimited
 from modelinfer_controller.kube.resource import Resource
-from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport
+from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport, TransportError
 from modelinfer_controller.kube.watch import WatchStream
 
 T = TypeVar("T", bound=KubeObject)
@@ -284,11 +284,15 @@ def _given(query: Mapping[str, str]) -> Mapping[str, str]:
 
 
 async def _start_of_body(response: StreamResponse) -> bytes:
-    """The body of a refused stream: one line from an API server, a whole page from a proxy; bounded in either case."""
+    """The body of a refused stream: one line from an API server, a whole page from a proxy; bounded in either case.
+
+    What comes before the connection fails is enough: the status has said that the request was refused.
+    """
     body = bytearray()
-    async with asyncio.timeout(REQUEST_TIMEOUT):
-        async for line in response.lines():
-            body += line + b"\n"
-            if len(body) > MAX_ERROR_BODY:
-                break
+    with suppress(TimeoutError, TransportError):
+        async with asyncio.timeout(REQUEST_TIMEOUT):
+            async for line in response.lines():
+                body += line + b"\n"
+                if len(body) > MAX_ERROR_BODY:
+                    break
     return bytes(body)

@@ -1,0 +1,130 @@
+"""The informers of one process: made in one place, started, awaited and ended together."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.informer import SharedInformer
+from modelinfer_controller.kube.cache.optional import POLL_INTERVAL, OptionalInformer
+from modelinfer_controller.kube.cache.source import ResourceSource
+from modelinfer_controller.kube.cache.store import Indexers
+from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.resource import Resource
+
+T = TypeVar("T", bound=KubeObject)
+
+AnyInformer: TypeAlias = SharedInformer[Any] | OptionalInformer[Any]
+
+MAX_COLLECTOR_PAUSE = 120.0
+
+
+class InformerGroup:
+    """Makes informers over the same namespaces (none given: all of them) and runs them.
+
+    With freeze_collector the cycle collector is off during the initial lists, where it would search ever more objects
+    that live on anyway, and does not look at them afterwards.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        random: Random,
+        namespaces: Sequence[str] = (),
+        use_streaming_list: bool = False,
+        freeze_collector: bool = False,
+    ) -> None:
+        self._client = client
+        self._random = random
+        self._namespaces = tuple(dict.fromkeys(namespaces))
+        self._use_streaming_list = use_streaming_list
+        self._freeze_collector = freeze_collector
+        self._informers: list[AnyInformer] = []
+
+    @property
+    def informers(self) -> tuple[AnyInformer, ...]:
+        return tuple(self._informers)
+
+    @property
+    def has_synced(self) -> bool:
+        return all(informer.has_synced for informer in self._informers)
+
+    async def wait_for_sync(self) -> None:
+        for informer in self._informers:
+            await informer.wait_for_sync()
+
+    def informer(
+        self,
+        resource: Resource[T],
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Indexers[T] | None = None,
+    ) -> SharedInformer[T]:
+        """A new informer; call before `run`. run fails with ResourceNotServed if the server has no such resource."""
+        informer = self._shared(resource, label_selector, field_selector, indexers)
+        self._informers.append(informer)
+        return informer
+
+    def optional_informer(
+        self,
+        resource: Resource[T],
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Indexers[T] | None = None,
+        poll_interval: float = POLL_INTERVAL,
+        on_served_changed: Callable[[bool], None] | None = None,
+    ) -> OptionalInformer[T]:
+        """Like `informer`, for a resource that may come and go."""
+        informer = OptionalInformer(
+            self._client,
+            resource,
+            self._shared(resource, label_selector, field_selector, indexers),
+            random=self._random,
+            poll_interval=poll_interval,
+            on_served_changed=on_served_changed,
+        )
+        self._informers.append(informer)
+        return informer
+
+    async def run(self) -> NoReturn:
+        """Ends by cancellation, and with the first informer that fails."""
+        coroutines: list[tuple[str, Coroutine[Any, Any, Any]]] = [
+            (f"informer-{informer.name}", informer.run()) for informer in self._informers
+        ]
+        if self._freeze_collector:
+            coroutines.append(("collector", self._keep_collector_off_the_caches()))
+        await run_together(coroutines)
+
+    async def _keep_collector_off_the_caches(self) -> NoReturn:
+        gc.disable()
+        try:
+            async with asyncio.timeout(MAX_COLLECTOR_PAUSE):
+                await self.wait_for_sync()
+        except TimeoutError:
+            pass
+        finally:
+            gc.enable()
+        gc.freeze()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody completes this future")
+
+    def _shared(
+        self, resource: Resource[T], label_selector: str, field_selector: str, indexers: Indexers[T] | None
+    ) -> SharedInformer[T]:
+        sources = [
+            ResourceSource(self._client, resource, namespace, label_selector, field_selector)
+            for namespace in (self._namespaces if self._namespaces and resource.namespaced else (None,))
+        ]
+        return SharedInformer(
+            str(resource),
+            sources,
+            random=self._random,
+            indexers=indexers,
+            use_streaming_list=self._use_streaming_list,
+        )

@@ -1,0 +1,207 @@
+"""The shared informer: reflectors feed one store, and handlers are told of what changed in it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Generic, NoReturn, TypeVar
+
+from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, Handlers, ResourceEventHandler
+from modelinfer_controller.kube.cache.reflector import Reflector, ReflectorCounters
+from modelinfer_controller.kube.cache.source import ListerWatcher
+from modelinfer_controller.kube.cache.store import Indexers, Lister, Store
+from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.cache.version import is_older
+
+T = TypeVar("T", bound=KubeObject)
+
+REPLACE_CHUNK = 500  # objects of a list that are taken over before the rest of the loop gets a turn
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRegistration(Generic[T]):
+    """A handler in an informer."""
+
+    informer: "SharedInformer[T]"
+    handler: ResourceEventHandler[T]
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has been told of every object of the initial list."""
+        return self.informer.has_synced
+
+    def remove(self) -> None:
+        """Tells the handler nothing any more."""
+        self.informer.remove_event_handler(self.handler)
+
+
+class SharedInformer(Generic[T]):
+    """A cache of one resource, from one source for each namespace watched, or one for all.
+
+    For each key: the store and its indices change first, then every handler is told; the UID of what a key holds never
+    changes without an on_delete between. `run` is called once at a time; what it has read stays after it has ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sources: Sequence[ListerWatcher[T]],
+        *,
+        random: Random,
+        indexers: Indexers[T] | None = None,
+        use_streaming_list: bool = False,
+    ) -> None:
+        self.name = name
+        self._sources = tuple(sources)
+        self._random = random
+        self._use_streaming_list = use_streaming_list
+        self._store: Store[T] = Store(indexers)
+        self._handlers: Handlers[T] = Handlers(name)
+        self._reflectors: tuple[Reflector[T], ...] = ()
+        self._counted = ReflectorCounters()  # of reflectors that are no more
+        self._synced = asyncio.Event()
+        self._unlisted_scopes = {source.namespace for source in self._sources}
+
+    @property
+    def lister(self) -> Lister[T]:
+        return self._store
+
+    @property
+    def store(self) -> Store[T]:
+        """To be read only."""
+        return self._store
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the initial list of every source is in the store, and every handler told of it."""
+        return self._synced.is_set()
+
+    async def wait_for_sync(self) -> None:
+        await self._synced.wait()
+
+    @property
+    def counters(self) -> ReflectorCounters:
+        """Sums over all sources since the start."""
+        return _sum([self._counted, *(reflector.counters for reflector in self._reflectors)])
+
+    @property
+    def handler_error_count(self) -> int:
+        return self._handlers.error_count
+
+    @property
+    def last_sync_resource_version(self) -> str:
+        """What the cache is surely as new as: with several sources, the version of the one that is furthest behind."""
+        versions = [reflector.last_sync_resource_version for reflector in self._reflectors]
+        if not versions or not all(version.isdigit() for version in versions):
+            return versions[0] if len(versions) == 1 else ""
+        return min(versions, key=int)
+
+    def reached(self, namespace: str) -> str:
+        """The resource version that the cache of a namespace is as new as; "" before its first list."""
+        for source, reflector in zip(self._sources, self._reflectors, strict=False):
+            if source.namespace in (None, namespace):
+                return reflector.last_sync_resource_version
+        return ""
+
+    def seconds_since_contact(self) -> float | None:
+        """Staleness: since the source longest silent last sent an event, a bookmark or a list, or accepted a watch."""
+        silences = [reflector.seconds_since_contact() for reflector in self._reflectors]
+        known = [silence for silence in silences if silence is not None]
+        return max(known) if known and len(known) == len(silences) else None
+
+    def add_event_handler(self, handler: ResourceEventHandler[T]) -> HandlerRegistration[T]:
+        """Tells the handler at once of what is in the store, as of an initial list, then of what changes."""
+        for obj in self._store:
+            self._handlers.tell_one(handler, obj)
+        self._handlers.append(handler)
+        return HandlerRegistration(self, handler)
+
+    def remove_event_handler(self, handler: ResourceEventHandler[T]) -> None:
+        self._handlers.remove(handler)
+
+    async def run(self) -> NoReturn:
+        """Ends by cancellation. Raises ResourceNotServed when the server does not know the resource."""
+        self._retire_reflectors()
+        self._reflectors = tuple(
+            Reflector(self.name, source, self, random=self._random, use_streaming_list=self._use_streaming_list)
+            for source in self._sources
+        )
+        await run_together(
+            (f"reflector-{self.name}-{source.namespace or 'all'}", reflector.run())
+            for source, reflector in zip(self._sources, self._reflectors, strict=True)
+        )
+
+    def reset(self) -> None:
+        """Empties the store, with tombstones, as before the first list: for a resource that is served no more."""
+        self._synced.clear()
+        self._unlisted_scopes = {source.namespace for source in self._sources}
+        for key in self._store.keys():  # noqa: SIM118 -- iterating a store gives objects, and it changes under the loop
+            self._delete_unseen(key)
+
+    # ReflectorSink
+
+    async def replace(self, objects: Sequence[T], namespace: str | None) -> None:
+        """See `ReflectorSink.replace`. Deletions come first, so that no name or quota is held twice."""
+        listed = {obj.metadata.object_name for obj in objects}
+        for key in self._store.keys():  # noqa: SIM118
+            if key not in listed and namespace in (None, key.namespace):
+                self._delete_unseen(key)
+        is_initial = namespace in self._unlisted_scopes
+        for position, obj in enumerate(objects, start=1):
+            self._put(obj, is_in_initial_list=is_initial)
+            if position % REPLACE_CHUNK == 0:
+                await asyncio.sleep(0)
+        self._unlisted_scopes.discard(namespace)
+        if not self._unlisted_scopes:
+            self._synced.set()
+
+    def put(self, obj: T) -> None:
+        """See `ReflectorSink.put`. What the store has in this or a newer version changes nothing."""
+        previous = self._store.get(obj.metadata.object_name)
+        if previous is None or not _is_repeated(previous, obj):
+            self._put(obj, is_in_initial_list=False)
+
+    def remove(self, obj: T) -> None:
+        """See `ReflectorSink.remove`. Another object under the name stays."""
+        key = obj.metadata.object_name
+        previous = self._store.get(key)
+        if previous is not None and previous.metadata.uid == obj.metadata.uid:
+            self._store.remove(key)
+            self._handlers.deleted(obj)
+
+    def _put(self, obj: T, *, is_in_initial_list: bool) -> None:
+        key = obj.metadata.object_name
+        previous = self._store.get(key)
+        if previous is not None and previous.metadata.uid != obj.metadata.uid:
+            self._delete_unseen(key)
+            previous = None
+        if previous is None:
+            self._store.put(obj)
+            self._handlers.added(obj, is_in_initial_list)
+        elif previous.metadata.resource_version != obj.metadata.resource_version:
+            self._store.put(obj)
+            self._handlers.updated(previous, obj)
+
+    def _delete_unseen(self, key: ObjectName) -> None:
+        previous = self._store.remove(key)
+        if previous is not None:
+            self._handlers.deleted(DeletedFinalStateUnknown(key, previous))
+
+    def _retire_reflectors(self) -> None:
+        self._counted = self.counters
+        self._reflectors = ()
+
+
+def _is_repeated(previous: T, obj: T) -> bool:
+    """Whether the same object comes again in an older version, as after a watch that starts further back."""
+    if previous.metadata.uid != obj.metadata.uid:
+        return False
+    return is_older(obj.metadata.resource_version, previous.metadata.resource_version)
+
+
+def _sum(counters: Sequence[ReflectorCounters]) -> ReflectorCounters:
+    return ReflectorCounters(
+        **{field.name: sum(getattr(each, field.name) for each in counters) for field in fields(ReflectorCounters)}
+    )

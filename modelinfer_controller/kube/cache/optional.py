@@ -1,0 +1,148 @@
+"""An informer of a kind that the cluster may or may not have, and that may come and go while we run."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, NoReturn, TypeVar
+
+import msgspec
+import structlog
+
+from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.kube.backoff import Backoff, Random
+from modelinfer_controller.kube.cache.informer import SharedInformer
+from modelinfer_controller.kube.cache.reflector import ResourceNotServed
+from modelinfer_controller.kube.cache.store import Lister
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.errors import ApiError, NotFound
+from modelinfer_controller.kube.resource import Resource
+from modelinfer_controller.kube.transport import TransportError
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+
+POLL_INTERVAL = 10.0
+
+
+class _ApiResource(Slim, frozen=True):
+    name: str = ""
+
+
+class _ApiResourceList(Slim, frozen=True):
+    resources: tuple[_ApiResource, ...] | None = ()
+
+
+async def is_resource_served(client: Client, resource: Resource[T]) -> bool:
+    """What discovery says. Raises ApiError and TransportError."""
+    try:
+        body = await client.raw_get(resource.group_path)
+    except NotFound:
+        return False
+    found = msgspec.json.decode(body, type=_ApiResourceList)
+    return any(served.name == resource.plural for served in found.resources or ())
+
+
+class OptionalInformer(Generic[T]):
+    """Polls discovery until the resource is served, then keeps its cache until it is served no more.
+
+    The informer that it wraps is only ever run by it; while the resource is not served its store is empty.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        informer: SharedInformer[T],
+        *,
+        random: Random,
+        poll_interval: float = POLL_INTERVAL,
+        on_served_changed: Callable[[bool], None] | None = None,
+    ) -> None:
+        self.name = informer.name
+        self.informer = informer
+        self._client = client
+        self._resource = resource
+        self._poll_interval = poll_interval
+        self._on_served_changed = on_served_changed
+        self._is_served = False
+        self._known = asyncio.Event()
+        self._check = asyncio.Event()
+        self._backoff = Backoff(0.8, poll_interval, random=random, jitter=1.0, reset_after=120.0)
+
+    @property
+    def lister(self) -> Lister[T]:
+        return self.informer.lister
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the resource is served and the store has its initial list."""
+        return self._is_served
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether it is known that the resource is not served, or its initial list is in the store."""
+        return self._known.is_set()
+
+    async def wait_for_sync(self) -> None:
+        await self._known.wait()
+
+    def check_now(self) -> None:
+        """Asks discovery at once, as when someone has said that the kind is there."""
+        self._check.set()
+
+    async def run(self) -> NoReturn:
+        """Ends by cancellation."""
+        while True:
+            if await self._ask():
+                await self._run_while_served()
+            else:
+                self._tell(is_served=False)
+                await self._pause(self._poll_interval)
+
+    async def _ask(self) -> bool:
+        """The first answer that discovery gives."""
+        while True:
+            try:
+                return await is_resource_served(self._client, self._resource)
+            except (ApiError, TransportError, msgspec.DecodeError) as error:
+                log.warning("discovery failed", resource=self.name, error=str(error))
+                await self._pause(self._backoff.next_delay())
+
+    async def _run_while_served(self) -> None:
+        """Until discovery agrees that a 404 means what it says: a server that is starting may answer so too."""
+        while True:
+            telling = asyncio.create_task(self._tell_when_synced(), name=f"served-{self.name}")
+            try:
+                await self.informer.run()
+            except ResourceNotServed:
+                if not await self._ask():
+                    return self._forget()
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+            await self._pause(self._backoff.next_delay())
+
+    async def _tell_when_synced(self) -> None:
+        await self.informer.wait_for_sync()
+        self._tell(is_served=True)
+
+    def _forget(self) -> None:
+        self.informer.reset()
+        self._tell(is_served=False)
+
+    def _tell(self, *, is_served: bool) -> None:
+        changed = is_served != self._is_served
+        self._is_served = is_served
+        self._known.set()
+        if changed:
+            log.info("optional resource", resource=self.name, is_served=is_served)
+            if self._on_served_changed is not None:
+                self._on_served_changed(is_served)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._check.wait()
+        except TimeoutError:
+            pass
+        self._check.clear()
