@@ -15,13 +15,15 @@ from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Result
-from modelinfer_controller.planning.actions import Announcement, Plan
+from modelinfer_controller.planning.actions import Announcement, Plan, first_portion
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Owner
 from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.status import invalid_status, status_of
 
+# A large plan is carried out in portions: the status tells how far it is, and a spec that changes meanwhile is heard.
+ACTIONS_PER_PASS = 384
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
 
 
@@ -85,10 +87,13 @@ class Reconciler:
         self._on_assessment(assessment)
         if planned.record_first:
             stored = await self._status.write(stored, status_of(assessment, {}))
-        execution = await self._executor.execute(planned, identity_of(owner))
+        portion = first_portion(planned, ACTIONS_PER_PASS)
+        execution = await self._executor.execute(portion, identity_of(owner))
         await self._status.write(stored, status_of(assessment, execution.failures))
         self._announcer.announce(stored, (*planned.announcements, *_failures(execution)))
         execution.raise_errors()
+        if portion is not planned:
+            return Result(requeue_after=timedelta(0))
         return _result(planned, execution, self._clock.now())
 
 

@@ -1,7 +1,7 @@
 """The sum type of everything the controller does to children. A Plan says all of it, in the order it is carried out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -159,3 +159,25 @@ def group_of(action: Action) -> int | None:
             return None
         case _:
             return action.group
+
+
+def first_portion(plan: Plan, limit: int) -> Plan:
+    """The plan for its first groups alone: whole groups, in the order in which the plan comes to them, until there are
+    `limit` actions. What is of no group stays in every portion. Equal to the plan where it has no more than that.
+    """
+    counts: dict[int, int] = {}
+    for action in plan.actions:
+        group = group_of(action)
+        if group is not None:
+            counts[group] = counts.get(group, 0) + 1
+    chosen: set[int] = set()
+    total = 0
+    for group, count in counts.items():
+        if total >= limit:
+            break
+        chosen.add(group)
+        total += count
+    if len(chosen) == len(counts):
+        return plan
+    stages = (tuple(a for a in stage if (g := group_of(a)) is None or g in chosen) for stage in plan.stages)
+    return replace(plan, stages=tuple(stage for stage in stages if stage))
