@@ -142,7 +142,7 @@ BROKEN: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "workers-without-template": (
         spec(role(workerReplicas=1)),
         f"{ROLES}[0].workerTemplate",
-        "workerTemplate must be set, with its spec, when workerReplicas is above 0",
+        "must be set, with its spec, when workerReplicas is above 0",
     ),
     "minimum-of-unknown-role": (
         spec(template=gang(minRoleReplicas={"prefill": 1})),

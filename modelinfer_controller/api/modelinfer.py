@@ -93,16 +93,18 @@ class Role(ApiModel):
         json_schema_extra=validated(
             rule("has(self.entryTemplate.spec)", "entryTemplate.spec must be set: it is the entry pod's spec"),
             rule(
-                "self.workerReplicas == 0 || (has(self.workerTemplate) && has(self.workerTemplate.spec))",
+                "self.workerReplicas <= 0 || (has(self.workerTemplate) && has(self.workerTemplate.spec))",
                 f"workerTemplate {WORKER_TEMPLATE_MESSAGE}",
+                reason="FieldValueRequired",
+                fieldPath=".workerTemplate",
             ),
         )
     )
 
     name: str = Field(
         description="The name of a role. It must be unique within an InferGroup, also when capitals are ignored: "
-        "object names use its lower-case form, labels keep it as written. At most 12 letters, digits and '-', beginning "
-        "and ending with a letter or digit.",
+        "object names use its lower-case form, labels keep it as written. At most 12 letters, digits and '-', which "
+        "begin and end with a letter or digit.",
         json_schema_extra=marked(maxLength=MAX_ROLE_NAME_LENGTH, pattern=ROLE_NAME_PATTERN),
     )
     replicas: int = Field(
@@ -174,7 +176,8 @@ class InferGroup(ApiModel):
                 """!has(self.gangSchedule) || !has(self.gangSchedule.minRoleReplicas) ||
                 self.gangSchedule.minRoleReplicas.all(name,
                   self.roles.exists(r, r.name == name && self.gangSchedule.minRoleReplicas[name] <= r.replicas))""",
-                f"gangSchedule.minRoleReplicas {MIN_ROLE_REPLICAS_MESSAGE}",
+                MIN_ROLE_REPLICAS_MESSAGE,
+                fieldPath=".gangSchedule.minRoleReplicas",
             ),
         )
     )
@@ -342,14 +345,16 @@ class ModelInferSpec(ApiModel):
             rule(
                 f"""!has(self.rolloutStrategy) || !has({_ROLLING_UPDATE}) || self.replicas == 0 ||
                 type({_ROLLING_UPDATE}.maxUnavailable) != string ||
+                {_ROLLING_UPDATE}.maxUnavailable in ['0%', '00%'] ||
                 !{_ROLLING_UPDATE}.maxUnavailable.matches('{PERCENTAGE_PATTERN}') ||
                 !(string({_ROLLING_UPDATE}.maxSurge) in ['0', '0%', '00%']) ||
                 int({_ROLLING_UPDATE}.maxUnavailable.replace('%', '')) * self.replicas >= 100 ||
                 (oldSelf.hasValue() && has(oldSelf.value().rolloutStrategy) && has({_OLD_ROLLING_UPDATE}) &&
                 {_OLD_ROLLING_UPDATE}.maxUnavailable == {_ROLLING_UPDATE}.maxUnavailable &&
                 {_OLD_ROLLING_UPDATE}.maxSurge == {_ROLLING_UPDATE}.maxSurge)""",
-                "rolloutStrategy.rollingUpdateConfiguration: at these replicas maxUnavailable is rounded down to 0 and "
-                "maxSurge is 0, so no group could be updated: raise one of them",
+                "at these replicas maxUnavailable is rounded down to 0 and maxSurge is 0, so no group could be "
+                "updated: raise one of them",
+                fieldPath=".rolloutStrategy.rollingUpdateConfiguration",
                 optionalOldSelf=True,
             )
         )

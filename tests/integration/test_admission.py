@@ -109,6 +109,7 @@ def test_each_rule_is_accepted_at_its_boundary_and_refused_beyond_it(case: Case,
         assert case.name not in refusals
     else:
         assert case.says in refusals[case.name]
+        assert case.field in refusals[case.name]
 
 
 def test_no_case_was_refused_for_any_other_reason(refusals: Mapping[str, str]) -> None:
@@ -244,7 +245,7 @@ def test_what_pods_refuse_is_refused_with_its_path(
 def test_templates_without_a_spec_are_refused(modelinfers: ModelInfers) -> None:
     with pytest.raises(ControlPlaneError, match=r"entryTemplate\.spec must be set"):
         modelinfers.apply("mi", spec(role(entryTemplate={})))
-    with pytest.raises(ControlPlaneError, match=r"workerTemplate must be set, with its spec"):
+    with pytest.raises(ControlPlaneError, match=r"workerTemplate: .*must be set, with its spec"):
         modelinfers.apply("mi", spec(role(workerReplicas=1, workerTemplate={})))
 
 
