@@ -37,3 +37,6 @@ sim: venv
 
 integration: venv
 	$(BIN)/pytest tests/integration $(ARGS)
+
+bench: venv
+	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)

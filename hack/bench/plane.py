@@ -1,0 +1,69 @@
+"""A fresh control plane for each measurement, so that none pays for the leftovers of another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controlplane import AuditEvent, ControlPlane, Settings
+
+from bench.progress import Progress
+from modelinfer_controller.kube.aiohttp_transport import connect
+from modelinfer_controller.kube.client import Client
+
+CRD_FOLDER = Path(__file__).resolve().parents[2] / "manifests" / "crd"
+NAMESPACE = "bench"
+USER_AGENT = "modelinfer-controller"
+
+
+class WallClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Plane:
+    control_plane: ControlPlane
+    client: Client
+    progress: Progress
+
+    @property
+    def log(self) -> Path:
+        return self.control_plane.logs / "controller.log"
+
+    def writes_of_controller(self) -> list[AuditEvent]:
+        return [event for event in self.control_plane.audit_events() if event.user_agent.startswith(USER_AGENT)]
+
+    def calls_of_controller(self) -> Counter[str]:
+        """Writes by verb and kind; reads are a handful of lists and watches."""
+        return Counter(
+            f"{event.verb} {event.resource}{'/' if event.subresource else ''}{event.subresource}"
+            for event in self.writes_of_controller()
+        )
+
+
+@asynccontextmanager
+async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
+    control_plane = await asyncio.to_thread(ControlPlane.start, Settings(nodes=nodes))
+    try:
+        control_plane.kubectl("apply", "-f", str(CRD_FOLDER))
+        control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        control_plane.create_namespace(NAMESPACE)
+        transport = await connect(environ=os.environ, clock=WallClock(), kubeconfig=str(control_plane.kubeconfig))
+        client = Client(transport)
+        progress = Progress(client, NAMESPACE)
+        following = asyncio.create_task(progress.follow())
+        try:
+            yield Plane(control_plane, client, progress)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await client.close()
+    finally:
+        await asyncio.to_thread(control_plane.stop)

@@ -1,0 +1,78 @@
+"""What a watch of the pods shows: how many there are and are ready, and when each group became so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.api.core import Pod
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kube.watch import Added, Deleted, Modified
+
+TIMEOUT = 900.0
+PODS_IN_GROUP = 2
+
+
+class Progress:
+    """Follows all pods of a namespace that bear our label. Times are wall-clock seconds, comparable to the audit log.
+
+    Each event costs the same however many pods there are, or the benchmark would measure itself.
+    """
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._changed = asyncio.Event()
+        self.seen: set[str] = set()  # UIDs of every pod that there ever was
+        self.ready: dict[str, str] = {}  # name -> UID of the pods that are ready now
+        self.gone_count = 0
+        self.group_ready_at: list[tuple[float, str]] = []  # each time a group became ready as a whole
+        self._ready_by_group: dict[str, set[str]] = defaultdict(set)
+
+    async def follow(self) -> None:
+        """Ends by cancellation. The namespace is to be empty when it starts."""
+        listed = await self._client.list_all(PODS, self._namespace, label_selector=labels.NAME)
+        version = listed.metadata.resource_version
+        async with self._client.watch(
+            PODS, self._namespace, resource_version=version, timeout_seconds=3600, label_selector=labels.NAME
+        ) as stream:
+            async for event in stream.events():
+                match event:
+                    case Added(obj=pod) | Modified(obj=pod):
+                        self._see(pod)
+                    case Deleted(obj=pod):
+                        self._lose(pod)
+                        self.gone_count += 1
+                    case _:
+                        continue
+                self._changed.set()
+
+    def _see(self, pod: Pod) -> None:
+        self.seen.add(pod.metadata.uid)
+        if not pod.is_ready:
+            self._lose(pod)
+        elif pod.metadata.name not in self.ready:
+            self.ready[pod.metadata.name] = pod.metadata.uid
+            group = pod.metadata.labels[labels.GROUP_NAME]
+            self._ready_by_group[group].add(pod.metadata.name)
+            if len(self._ready_by_group[group]) == PODS_IN_GROUP:
+                self.group_ready_at.append((time.time(), group))
+
+    def _lose(self, pod: Pod) -> None:
+        if self.ready.pop(pod.metadata.name, None) is not None:
+            self._ready_by_group[pod.metadata.labels[labels.GROUP_NAME]].discard(pod.metadata.name)
+
+    async def until(self, holds: Callable[[], bool]) -> float:
+        """The wall-clock time at which the condition was first seen to hold."""
+        async with asyncio.timeout(TIMEOUT):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+        return time.time()
+
+    async def until_ready(self, count: int) -> float:
+        return await self.until(lambda: len(self.ready) >= count)

@@ -1,0 +1,61 @@
+"""What is measured: ModelInfers of one role, and the bodies of everything that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from modelinfer_controller.api import rules
+from modelinfer_controller.api.modelinfer import API_VERSION, KIND, ModelInferSpec
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.kube.resource import PODS, SERVICES, Resource
+from modelinfer_controller.planning import manifests
+from modelinfer_controller.planning.actions import CreatePod, CreateService
+from modelinfer_controller.planning.assess import assess
+from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.observed import Observed, Owner
+from modelinfer_controller.planning.plan import plan
+
+
+def model_infer(name: str, groups: int, image: str = "inference:1") -> dict[str, Any]:
+    """A ModelInfer whose groups are one Service and two pods each: an entry and a worker."""
+    template = {"spec": {"containers": [{"name": "server", "image": image}]}}
+    role = {"name": "decode", "entryTemplate": template, "workerReplicas": 1, "workerTemplate": template}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name},
+        "spec": {"replicas": groups, "template": {"roles": [role]}},
+    }
+
+
+@dataclass(frozen=True)
+class Child:
+    """An object to post; group is its ordinal."""
+
+    resource: Resource[Any]
+    name: str
+    group: int
+    body: bytes
+
+
+def children_of(stored: ModelInfer) -> Iterator[Child]:
+    """The Services and pods that the controller would make of it, Services first."""
+    spec_json = bytes(stored.spec)
+    spec = rules.decode(spec_json, stored.metadata.name)
+    assert isinstance(spec, ModelInferSpec), spec
+    owner = Owner(stored.metadata, spec, spec_json, stored.status)
+    identity = identity_of(owner)
+    for action in plan(assess(Observed(owner), datetime.now(UTC))).actions:
+        match action:
+            case CreateService(group, name, body):
+                yield Child(SERVICES, name, group, msgspec.json.encode(body))
+            case CreatePod(place, name, revision, incarnation):
+                body_of_pod = manifests.pod_body(identity, revision, place, incarnation)
+                yield Child(PODS, name, place.group, body_of_pod)
+            case _:
+                pass
