@@ -1,0 +1,126 @@
+"""The order in which the parts start and stop, in one place.
+
+start   servers, caches, caches synced, lease, workers
+stop    workers drain, events are sent, caches, servers, the lease last
+"""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from modelinfer_controller.app.assemble import Assembly
+from modelinfer_controller.kube.leaderelection import LeaderElector
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+SYNC_REMINDER = 30.0  # seconds between two lines that say which caches are still waited for
+
+
+class Part(Protocol):
+    """Something that runs beside the work, such as a server."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """May be called more than once."""
+
+
+class Manager:
+    """Runs the assembly, as leader where there is an elector. For one `run`.
+
+    servers are up before everything else and until the end; flush_events sends what users are still to be told.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        *,
+        elector: LeaderElector | None,
+        servers: Part,
+        flush_events: Callable[[], Awaitable[None]],
+        drain_timeout: float,
+    ) -> None:
+        self._assembly = assembly
+        self._elector = elector
+        self._servers = servers
+        self._flush_events = flush_events
+        self._drain_timeout = drain_timeout
+        self._is_leading = False
+        self._caches: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Raises what ended it before: LeadershipLost, ResourceNotServed, a fault of a part."""
+        try:
+            await self._servers.start()
+            self._caches = asyncio.create_task(self._assembly.run_caches(), name="caches")
+            await self._run_parts(self._caches, stop)
+        finally:
+            await self._stop_caches()
+            await self._servers.stop()
+
+    async def _run_parts(self, caches: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+        work = asyncio.create_task(self._work(), name="work")
+        stopped = asyncio.create_task(stop.wait(), name="stop signal")
+        try:
+            await asyncio.wait((caches, work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                await self._drain(work)
+            for part in (caches, work):
+                if part.done() and not part.cancelled():
+                    part.result()
+        finally:
+            await _end(stopped)
+            await _end(work)
+
+    async def _work(self) -> None:
+        await self._wait_for_sync()
+        log.info("Caches synced", model_infers=len(self._assembly.caches.model_infers.store))
+        if self._elector is None:
+            await self._lead()
+        else:
+            await self._elector.run(self._lead)
+
+    async def _wait_for_sync(self) -> None:
+        """Off during the initial lists, and blind to them afterwards: they are most of the heap, and live on."""
+        gc.disable()
+        try:
+            while not self._assembly.caches.has_synced:
+                try:
+                    async with asyncio.timeout(SYNC_REMINDER):
+                        await self._assembly.caches.wait_for_sync()
+                except TimeoutError:
+                    waiting = [informer.name for informer in self._assembly.caches.informers if not informer.has_synced]
+                    log.warning("Still waiting for caches", informers=waiting)
+        finally:
+            gc.enable()
+        gc.freeze()
+
+    async def _lead(self) -> None:
+        """Ends after the queue was shut down, with everything else stopped, so that the lease goes last."""
+        log.info("Workers started")
+        self._is_leading = True
+        await self._assembly.run_workers()
+        await self._flush_events()
+        await self._stop_caches()
+        await self._servers.stop()
+
+    async def _drain(self, work: "asyncio.Task[None]") -> None:
+        log.info("Stopping", queued=len(self._assembly.queue))
+        self._assembly.queue.shut_down()
+        if not self._is_leading:
+            return
+        await asyncio.wait((work,), timeout=self._drain_timeout)
+        if not work.done():
+            log.warning("Reconciles did not end in time and are cancelled", seconds=self._drain_timeout)
+
+    async def _stop_caches(self) -> None:
+        if self._caches is not None:
+            await _end(self._caches)
+
+
+async def _end(task: "asyncio.Task[object]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

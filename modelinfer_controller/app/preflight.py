@@ -1,0 +1,123 @@
+"""What must be true of a cluster before anything starts; where it is not, one line says what to do."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.app.exits import Exit, ExitCode
+from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.kube.cache.optional import is_resource_served
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.errors import ApiError, Forbidden, Unauthorized
+from modelinfer_controller.kube.lease import LEASES
+from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
+from modelinfer_controller.kube.transport import TransportError
+
+INSTALL_CRD = "kubectl apply -f manifests/crd"
+INSTALL_RBAC = "kubectl apply -k manifests/rbac"
+MAX_REFUSALS_NAMED = 6
+
+READ = ("get", "list", "watch")
+READ_AND_WRITE = ("get", "list", "watch", "create", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One verb on one resource, in one namespace or, for None, in all."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str
+    namespace: str | None
+
+    def __str__(self) -> str:
+        name = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        where = f"in namespace {self.namespace}" if self.namespace else "in all namespaces"
+        return f"{self.verb} {name}{'.' + self.group if self.group else ''} {where}"
+
+
+class AccessReviewStatus(Slim, frozen=True):
+    allowed: bool = False
+
+
+class AccessReview(KubeObject, frozen=True):
+    status: AccessReviewStatus = AccessReviewStatus()
+
+
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "selfsubjectaccessreviews",
+    "SelfSubjectAccessReview",
+    AccessReview,
+    namespaced=False,
+)
+
+
+async def check_cluster(client: Client, namespaces: Sequence[str], *, lease_namespace: str | None) -> None:
+    """lease_namespace: None without leader election. Raises Exit."""
+    try:
+        await _require_crd(client)
+        served = [resource for resource in POD_GROUPS.values() if await is_resource_served(client, resource)]
+        await _require_permissions(client, list(_needed(namespaces, served, lease_namespace)))
+    except TransportError as error:
+        raise Exit(ExitCode.NO_CLUSTER, f"no cluster: nobody answers: {error}") from error
+    except Unauthorized as error:
+        raise Exit(ExitCode.FORBIDDEN, f"unauthorized: the cluster does not accept the credentials: {error}") from error
+    except Forbidden as error:
+        raise Exit(ExitCode.FORBIDDEN, f"forbidden: {error}") from error
+    except ApiError as error:
+        raise Exit(
+            ExitCode.NO_CLUSTER, f"no cluster: the server answers with status {error.status}: {error}"
+        ) from error
+
+
+async def _require_crd(client: Client) -> None:
+    if not await is_resource_served(client, MODEL_INFERS):
+        raise crd_missing()
+
+
+def crd_missing() -> Exit:
+    return Exit(ExitCode.CRD_MISSING, f"the CRD {MODEL_INFERS} is not installed: `{INSTALL_CRD}` installs it")
+
+
+def _needed(namespaces: Sequence[str], served: Iterable[Resource[Any]], lease: str | None) -> Iterable[Permission]:
+    for namespace in namespaces or (None,):
+        yield from (_permission(verb, MODEL_INFERS, namespace) for verb in READ)
+        yield _permission("patch", MODEL_INFERS, namespace, "status")
+        for resource in (PODS, SERVICES, CONTROLLER_REVISIONS, *served):
+            yield from (_permission(verb, resource, namespace) for verb in READ_AND_WRITE)
+    if lease is not None:
+        yield from (_permission(verb, LEASES, lease) for verb in ("get", "create", "update"))
+
+
+def _permission(verb: str, resource: Resource[Any], namespace: str | None, subresource: str = "") -> Permission:
+    return Permission(verb, resource.group, resource.plural, subresource, namespace)
+
+
+async def _require_permissions(client: Client, needed: Sequence[Permission]) -> None:
+    answers = await asyncio.gather(*(_is_allowed(client, permission) for permission in needed))
+    refused = [str(permission) for permission, allowed in zip(needed, answers, strict=True) if not allowed]
+    if refused:
+        more = f" and {len(refused) - MAX_REFUSALS_NAMED} more" if len(refused) > MAX_REFUSALS_NAMED else ""
+        named = ", ".join(refused[:MAX_REFUSALS_NAMED])
+        raise Exit(ExitCode.FORBIDDEN, f"forbidden: may not {named}{more}: `{INSTALL_RBAC}` grants what is needed")
+
+
+async def _is_allowed(client: Client, permission: Permission) -> bool:
+    attributes = {
+        "verb": permission.verb,
+        "group": permission.group,
+        "resource": permission.resource,
+        "subresource": permission.subresource,
+        "namespace": permission.namespace or "",
+    }
+    body = {
+        "apiVersion": ACCESS_REVIEWS.api_version,
+        "kind": ACCESS_REVIEWS.kind,
+        "spec": {"resourceAttributes": attributes},
+    }
+    return (await client.create(ACCESS_REVIEWS, None, body)).status.allowed

@@ -1,0 +1,121 @@
+"""The process around the controller: the real clock, randomness and signals, and how each failure ends it."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from modelinfer_controller import __version__
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.app.assemble import assemble
+from modelinfer_controller.app.exits import Exit, ExitCode
+from modelinfer_controller.app.manager import Manager
+from modelinfer_controller.app.preflight import check_cluster, crd_missing
+from modelinfer_controller.app.settings import Settings
+from modelinfer_controller.kube.aiohttp_transport import connect
+from modelinfer_controller.kube.cache.reflector import ResourceNotServed
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.config import ConfigError, is_in_cluster
+from modelinfer_controller.kube.flow import Flow, TokenBucket, Unlimited
+from modelinfer_controller.kube.transport import Transport
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+USER_AGENT = f"modelinfer-controller/{__version__}"
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def run_process(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Until a signal to stop. Raises Exit for everything that people can do something about."""
+    log.info("Starting", version=__version__, settings=settings.model_dump(mode="json", by_alias=True))
+    asyncio.run(_run(settings, environ))
+    log.info("Stopped")
+
+
+async def _run(settings: Settings, environ: Mapping[str, str]) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    transport = await _connect(settings, environ)
+    try:
+        await _run_with(transport, settings, stop)
+    except ResourceNotServed as error:
+        raise crd_missing() from error
+    finally:
+        await transport.close()
+
+
+async def _connect(settings: Settings, environ: Mapping[str, str]) -> Transport:
+    is_named = settings.kubeconfig is not None or settings.context is not None or "KUBECONFIG" in environ
+    try:
+        return await connect(
+            environ=environ,
+            clock=SystemClock(),
+            kubeconfig=settings.kubeconfig,
+            context=settings.context,
+            in_cluster=not is_named and is_in_cluster(environ),
+            user_agent=USER_AGENT,
+        )
+    except ConfigError as error:
+        text = str(error).removeprefix("no cluster: ")
+        raise Exit(ExitCode.NO_CLUSTER, f"no cluster: {text}; name one by --kubeconfig or $KUBECONFIG") from error
+
+
+async def _run_with(transport: Transport, settings: Settings, stop: asyncio.Event) -> None:
+    client = Client(transport, flow=_flow(settings))
+    await check_cluster(client, settings.namespace, lease_namespace=None)
+    assembly = assemble(
+        client,
+        LoggedEvents(),
+        clock=SystemClock(),
+        random=random.Random(),
+        namespaces=settings.namespace,
+        workers=settings.workers,
+        max_in_flight=settings.max_in_flight,
+    )
+    manager = Manager(
+        assembly,
+        elector=None,
+        servers=NoServers(),
+        flush_events=_nothing,
+        drain_timeout=settings.shutdown_timeout.total_seconds(),
+    )
+    await manager.run(stop)
+
+
+def _flow(settings: Settings) -> Flow:
+    return TokenBucket(settings.kube_api_qps, settings.burst) if settings.kube_api_qps else Unlimited()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """The first signal asks for a clean stop, the second insists."""
+
+    def received(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        log.info("Signal received", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, received, number)
+
+
+async def _nothing() -> None: ...
+
+
+class NoServers:
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class LoggedEvents:
+    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None:
+        log.info("Event", model_infer=str(stored.metadata.object_name), type=type_, reason=reason, message=message)
