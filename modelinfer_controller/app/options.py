@@ -8,7 +8,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from modelinfer_controller.app.exits import Exit, ExitCode
-from modelinfer_controller.app.settings import Settings, SettingsError, kebab, load_settings, variable
+from modelinfer_controller.app.settings import Settings, SettingsError, kebab, load_settings
 
 
 def settings_options() -> list[click.Parameter]:
@@ -47,6 +47,3 @@ def settings_from(flags: Mapping[str, Any], config: str | None) -> Settings:
         return load_settings(given, os.environ, config)
     except SettingsError as error:
         raise Exit(ExitCode.USAGE, str(error)) from error
-
-
-__all__ = ["settings_from", "settings_options", "variable"]

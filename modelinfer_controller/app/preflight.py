@@ -88,7 +88,8 @@ def _needed(namespaces: Sequence[str], served: Iterable[Resource[Any]], lease: s
     for namespace in namespaces or (None,):
         yield from (_permission(verb, MODEL_INFERS, namespace) for verb in READ)
         yield _permission("patch", MODEL_INFERS, namespace, "status")
-        for resource in (PODS, SERVICES, CONTROLLER_REVISIONS, *served):
+        written: tuple[Resource[Any], ...] = (PODS, SERVICES, CONTROLLER_REVISIONS, *served)
+        for resource in written:
             yield from (_permission(verb, resource, namespace) for verb in READ_AND_WRITE)
     if lease is not None:
         yield from (_permission(verb, LEASES, lease) for verb in ("get", "create", "update"))
