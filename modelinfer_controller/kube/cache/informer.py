@@ -13,7 +13,6 @@ from modelinfer_controller.kube.cache.reflector import Reflector, ReflectorCount
 from modelinfer_controller.kube.cache.source import ListerWatcher
 from modelinfer_controller.kube.cache.store import Indexers, Lister, Store
 from modelinfer_controller.kube.cache.together import run_together
-from modelinfer_controller.kube.cache.version import is_older
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -158,10 +157,8 @@ class SharedInformer(Generic[T]):
             self._synced.set()
 
     def put(self, obj: T) -> None:
-        """See `ReflectorSink.put`. What the store has in this or a newer version changes nothing."""
-        previous = self._store.get(obj.metadata.object_name)
-        if previous is None or not _is_repeated(previous, obj):
-            self._put(obj, is_in_initial_list=False)
+        """See `ReflectorSink.put`. What the store has in this very version changes nothing."""
+        self._put(obj, is_in_initial_list=False)
 
     def remove(self, obj: T) -> None:
         """See `ReflectorSink.remove`. Another object under the name stays."""
@@ -192,13 +189,6 @@ class SharedInformer(Generic[T]):
     def _retire_reflectors(self) -> None:
         self._counted = self.counters
         self._reflectors = ()
-
-
-def _is_repeated(previous: T, obj: T) -> bool:
-    """Whether the same object comes again in an older version, as after a watch that starts further back."""
-    if previous.metadata.uid != obj.metadata.uid:
-        return False
-    return is_older(obj.metadata.resource_version, previous.metadata.resource_version)
 
 
 def _sum(counters: Sequence[ReflectorCounters]) -> ReflectorCounters:

@@ -39,11 +39,14 @@ class FakeStream:
         self.status = code
         self.headers: dict[str, str] = {}
         self.namespace = namespace
+        self.is_dead = False
         self.queue: asyncio.Queue[bytes | TransportError | None] = asyncio.Queue()
         for line in lines or []:
             self.queue.put_nowait(line)
 
     def send(self, type_: str, obj: Object) -> None:
+        if self.is_dead:
+            return
         if type_ in ("BOOKMARK", "ERROR") or self.namespace in (None, obj["metadata"]["namespace"]):
             self.queue.put_nowait(json.dumps({"type": type_, "object": obj}).encode())
 
@@ -57,7 +60,8 @@ class FakeStream:
 class FakeApi:
     """Implements `Transport`. Faults wait in list_faults and watch_faults, one for each request, before all goes well.
 
-    is_silent makes open streams deliver nothing and ignore their time-out. expires_as_event chooses the form of a 410.
+    From fall_silent to wake_up streams go dead: they deliver nothing any more, not even their end. expires_as_event
+    chooses the form of a 410.
     """
 
     def __init__(self) -> None:
@@ -71,7 +75,7 @@ class FakeApi:
         self.streams: list[FakeStream] = []
         self.is_served = True
         self.is_discovered = True
-        self.is_silent = False
+        self.opens_dead_streams = False
         self.expires_as_event = False
         self.closes_at_once = False
         self.understands_streaming_lists = True
@@ -112,6 +116,14 @@ class FakeApi:
             for stream in self.streams:
                 stream.send(type_, obj)
 
+    def fall_silent(self) -> None:
+        self.opens_dead_streams = True
+        for stream in self.streams:
+            stream.is_dead = True
+
+    def wake_up(self) -> None:
+        self.opens_dead_streams = False
+
     def close_streams(self) -> None:
         for stream in self.streams:
             stream.queue.put_nowait(None)
@@ -148,12 +160,13 @@ class FakeApi:
         self._note(request)
         await asyncio.sleep(0.001)
         stream = self._open(request)
-        timer = None if self.is_silent else self._close_later(stream, float(request.query["timeoutSeconds"]))
+        timer = asyncio.get_running_loop().call_later(
+            float(request.query["timeoutSeconds"]), lambda: stream.is_dead or stream.queue.put_nowait(None)
+        )
         try:
             yield stream
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
             if stream in self.streams:
                 self.streams.remove(stream)
 
@@ -185,12 +198,13 @@ class FakeApi:
         if version < self.oldest and not self.expires_as_event:
             return self._refusal(namespace, EXPIRED)
         stream = FakeStream(namespace)
+        stream.is_dead = self.opens_dead_streams
         if version < self.oldest:
             stream.send("ERROR", json.loads(EXPIRED.body))
             stream.queue.put_nowait(None)
             return stream
         for event_version, type_, obj in self.history:
-            if event_version > version and not self.is_silent:
+            if event_version > version:
                 stream.send(type_, obj)
         return self._live(stream)
 
@@ -220,9 +234,6 @@ class FakeApi:
             self.streams.append(stream)
         return stream
 
-    def _close_later(self, stream: FakeStream, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, stream.queue.put_nowait, None)
-
     def _write(self, type_: str, obj: Object) -> Object:
         written = self._with_version(obj)
         key = (written["metadata"]["namespace"], written["metadata"]["name"])
@@ -231,9 +242,8 @@ class FakeApi:
         else:
             self.objects[key] = written
         self.history.append((self.version, type_, written))
-        if not self.is_silent:
-            for stream in self.streams:
-                stream.send(type_, written)
+        for stream in self.streams:
+            stream.send(type_, written)
         return written
 
     def _with_version(self, obj: Object) -> Object:
