@@ -11,6 +11,7 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.backoff import Backoff, Random
 from modelinfer_controller.kube.cache.source import ListerWatcher
+from modelinfer_controller.kube.cache.version import is_older
 from modelinfer_controller.kube.errors import ApiError, Expired, NotFound, TooLargeResourceVersion, is_transient
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.kube.watch import Added, Bookmark, Deleted, Modified, WatchEvent
@@ -257,11 +258,3 @@ class Reflector(Generic[T]):
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def is_older(version: str, than: str) -> bool:
-    """Whether a resource version is surely before another of the same resource.
-
-    They are numbers that grow (promised since Kubernetes 1.35); False where a server's are not.
-    """
-    return version.isdigit() and than.isdigit() and int(version) < int(than)
