@@ -14,7 +14,7 @@ from modelinfer_controller.simulator import problems
 from modelinfer_controller.simulator.audit import Audit, Call
 from modelinfer_controller.simulator.deletion import delete_options
 from modelinfer_controller.simulator.discovery import Discovery
-from modelinfer_controller.simulator.kinds import NODES, PODS, Kind, Kinds
+from modelinfer_controller.simulator.kinds import BINDINGS, NODES, PODS, Kind, Kinds
 from modelinfer_controller.simulator.listing import list_page
 from modelinfer_controller.simulator.objects import Object, decode, encode
 from modelinfer_controller.simulator.patches import json_patch, merge_patch, strategic_merge_patch
@@ -191,6 +191,8 @@ class ApiServer:
     def _create(self, request: Request, target: Target) -> Response:
         if target.kind.namespaced and not target.namespace:
             raise problems.method_not_allowed()
+        if target.kind.key == BINDINGS.key:
+            return self._bind(target.namespace, _body(request))
         stored = self.registry.create(target.kind, target.namespace, _body(request), _write_options(request))
         return Response(201, stored.raw, _JSON)
 
@@ -198,12 +200,19 @@ class ApiServer:
         body = _body(request)
         match target.subresource:
             case "binding":
-                self.registry.bind(target.key, body)
+                return self._bind(
+                    target.namespace, {**body, "metadata": {**body.get("metadata", {}), "name": target.name}}
+                )
             case "eviction":
                 options = delete_options(request.query, body.get("deleteOptions") or {})
                 self.registry.delete(PODS, target.key, options)
             case _:
                 raise problems.method_not_allowed()
+        return Response(201, encode(_success()), _JSON)
+
+    def _bind(self, namespace: str, binding: Object) -> Response:
+        name = (binding.get("metadata") or {}).get("name", "")
+        self.registry.bind((namespace, name), binding)
         return Response(201, encode(_success()), _JSON)
 
     def _patch(self, request: Request, target: Target) -> Response:

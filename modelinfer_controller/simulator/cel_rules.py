@@ -1,8 +1,8 @@
 """CEL validation rules of a CRD's schema (x-kubernetes-validations), by the optional library of that name.
 
 What the library cannot evaluate as Kubernetes would is refused, with a message, when the CRD is created: a rule is
-never skipped. Missing are optional field selection (`a.?b`), cel.bind, and the quantity, URL, IP, CIDR, semver and format
-libraries.
+never skipped. Missing are optional field selection (`a.?b`), cel.bind, and the quantity, URL, IP, CIDR, semver and
+format libraries.
 """
 
 import re

@@ -106,6 +106,7 @@ PODS: Final = Kind(
 )
 SERVICES: Final = _core("services", "Service", has_status=True, short_names=("svc",), categories=("all",))
 NODES: Final = _core("nodes", "Node", namespaced=False, has_status=True, short_names=("no",))
+BINDINGS: Final = _core("bindings", "Binding")
 EVENTS: Final = _core("events", "Event", short_names=("ev",))
 CONFIG_MAPS: Final = _core("configmaps", "ConfigMap", short_names=("cm",))
 RESOURCE_QUOTAS: Final = _core("resourcequotas", "ResourceQuota", has_status=True, short_names=("quota",))
@@ -136,6 +137,7 @@ BUILT_IN: Final = (
     PODS,
     SERVICES,
     NODES,
+    BINDINGS,
     EVENTS,
     CONFIG_MAPS,
     RESOURCE_QUOTAS,

@@ -121,12 +121,11 @@ def _without_mutable(spec: Object) -> Object:
     return fixed
 
 
-def requests_of(pod: Object) -> dict[str, Decimal]:
+def requests_of(spec: Object) -> dict[str, Decimal]:
     """The pod's effective requests: the larger of its running containers together and any one init container.
 
     A restartable init container (a sidecar) runs beside all that come after it.
     """
-    spec = pod["spec"]
     sidecars: dict[str, Decimal] = {}
     peak: dict[str, Decimal] = {}
     for container in spec.get("initContainers") or []:

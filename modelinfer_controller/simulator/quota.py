@@ -40,7 +40,7 @@ def usage(store: Store, namespace: str, names: tuple[str, ...]) -> dict[str, Dec
 
 
 def _usage_of(pod: Object, names: tuple[str, ...]) -> dict[str, Decimal]:
-    requests = requests_of(pod)
+    requests = requests_of(pod["spec"])
     return {name: _amount(name, requests) for name in names}
 
 

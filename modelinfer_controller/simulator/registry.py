@@ -16,6 +16,7 @@ from modelinfer_controller.simulator.kinds import (
     CUSTOM_RESOURCE_DEFINITIONS,
     LEASES,
     NAMESPACES,
+    NODES,
     PODS,
     Kind,
     KindKey,
@@ -68,7 +69,7 @@ class Registry:
         if metadata.get("resourceVersion"):
             raise problems.internal_error("resourceVersion should not be set on objects to be created")
         self._fill_metadata(kind, namespace, metadata)
-        if kind.has_status:
+        if kind.has_status and kind.key != NODES.key:  # a kubelet registers its node with its status
             body.pop("status", None)
         body = self._shaped(kind, body, options)
         self._strategies.prepare_creation(kind, body)

@@ -62,6 +62,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def stall(self, seconds: float) -> None:
+        """The process was stopped for that long: nothing ran, the clock went on, and what fell due is overdue."""
+        self._now += seconds
+
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._work_in_threads += 1

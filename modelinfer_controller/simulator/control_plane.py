@@ -1,0 +1,146 @@
+"""The embedded control plane: API server, scheduler, kubelet and controllers, composed and run together."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.simulator.api_server import ApiServer
+from modelinfer_controller.simulator.deletion import DeleteOptions
+from modelinfer_controller.simulator.finalization import NamespaceController, PodGroupProtection
+from modelinfer_controller.simulator.gc import GarbageCollector
+from modelinfer_controller.simulator.kinds import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    NATIVE_POD_GROUPS,
+    NODES,
+    VOLCANO_POD_GROUPS,
+)
+from modelinfer_controller.simulator.kubelet import Kubelet, Script, annotated
+from modelinfer_controller.simulator.nodes import NodeController, NodeShape, node_body
+from modelinfer_controller.simulator.objects import Object, copy_of
+from modelinfer_controller.simulator.registry import WriteOptions
+from modelinfer_controller.simulator.scheduler import Scheduler
+from modelinfer_controller.simulator.transport import InProcessTransport
+from modelinfer_controller.simulator.virtual_time import VirtualClock
+from modelinfer_controller.simulator.volcano import POD_GROUP_DEFINITION
+
+_NAMESPACES = ("default", "kube-system", "kube-node-lease", "kube-public")
+
+
+class SimulatedControlPlane:
+    """A cluster in one process. Make it inside the loop that it is to run on; use it as an async context.
+
+    Everything that happens follows from the seed and from what its clients do. nodes: how many of the default shape,
+    or their shapes. volcano, native_gang: which PodGroups are served at the start. clock: the wall clock; the default
+    is virtual, with the loop's time.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        nodes: int | Sequence[NodeShape] = 3,
+        volcano: bool = False,
+        native_gang: bool = False,
+        definitions: Sequence[Path | Object] = (),
+        script: Script = annotated,
+        clock: Clock | None = None,
+        history_limit: int = 10_000,
+    ) -> None:
+        self.seed = seed
+        self.clock = clock or VirtualClock(asyncio.get_running_loop())
+        self.api = ApiServer(self.clock, self._random("api"), history_limit=history_limit)
+        self.gc = GarbageCollector(self.api.registry)
+        self._namespaces = NamespaceController(self.api.registry)
+        self._protection = PodGroupProtection(self.api.registry)
+        self.kubelet = Kubelet(self.client("kubelet"), self.clock, self._random("kubelet"), script=script)
+        self.scheduler = Scheduler(self.client("scheduler"), self.clock, self._random("scheduler"))
+        self.node_controller = NodeController(
+            self.client("kube-controller-manager"), self.clock, self._random("nodes"), self.kubelet
+        )
+        self._node_count = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._prepare(nodes, definitions, volcano=volcano, native_gang=native_gang)
+
+    def _prepare(
+        self,
+        nodes: int | Sequence[NodeShape],
+        definitions: Sequence[Path | Object],
+        *,
+        volcano: bool,
+        native_gang: bool,
+    ) -> None:
+        for name in _NAMESPACES:
+            self.add_namespace(name)
+        for definition in definitions:
+            self.install(definition)
+        if volcano:
+            self.install_volcano()
+        if native_gang:
+            self.enable_native_gang()
+        shapes = [NodeShape(f"node-{number}") for number in range(nodes)] if isinstance(nodes, int) else nodes
+        for shape in shapes:
+            self.add_node(shape)
+
+    def transport(self, user_agent: str = "") -> InProcessTransport:
+        """A new client's way to the API server; the audit knows it by this name."""
+        return InProcessTransport(self.api, user_agent=user_agent)
+
+    def client(self, user_agent: str = "test") -> Client:
+        return Client(self.transport(user_agent))
+
+    def add_namespace(self, name: str) -> None:
+        self.api.registry.create(NAMESPACES, "", {"metadata": {"name": name}}, WriteOptions())
+
+    def add_node(self, shape: NodeShape) -> None:
+        body = node_body(shape, self._node_count, self.clock.now())
+        self._node_count += 1
+        self.api.registry.create(NODES, "", body, WriteOptions())
+
+    def install(self, definition: Path | Object) -> None:
+        """Creates a CustomResourceDefinition, or every one of a YAML file. Raises Problem."""
+        documents = [definition] if isinstance(definition, dict) else yaml.safe_load_all(definition.read_text())
+        for document in documents:
+            self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", copy_of(document), WriteOptions())
+
+    def install_volcano(self) -> None:
+        """Serves Volcano's PodGroups from now on."""
+        self.install(POD_GROUP_DEFINITION)
+
+    def remove_volcano(self) -> None:
+        """Takes Volcano's PodGroups away, and their kind with them."""
+        name = f"{VOLCANO_POD_GROUPS[1]}.{VOLCANO_POD_GROUPS[0]}"
+        self.api.registry.delete(CUSTOM_RESOURCE_DEFINITIONS, ("", name), DeleteOptions())
+
+    def enable_native_gang(self) -> None:
+        """Serves Kubernetes' own PodGroups from now on."""
+        self.api.kinds.add(NATIVE_POD_GROUPS)
+
+    async def __aenter__(self) -> "SimulatedControlPlane":
+        parts = (self.gc, self._namespaces, self._protection, self.kubelet, self.scheduler, self.node_controller)
+        for part in parts:
+            self._tasks.append(asyncio.create_task(part.run(), name=f"simulated-{type(part).__name__}"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops every part. Raises what a part has failed with, where nothing else is being raised."""
+        for task in self._tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.api.watches.end_all()
+        failures = [one for one in outcomes if isinstance(one, Exception)]
+        if failures and error is None:
+            raise ExceptionGroup("parts of the control plane failed", failures)
+
+    def _random(self, part: str) -> random.Random:
+        """A part's own source, so that what one draws does not depend on what another one does."""
+        return random.Random(f"{self.seed}-{part}")
