@@ -56,6 +56,17 @@ async def test_timers_fire_however_late_the_clock_stands() -> None:
     assert asyncio.get_running_loop().time() == pytest.approx(1e9 + 0.1, abs=1e-3)
 
 
+async def test_after_a_stall_everything_that_fell_due_is_overdue_at_once() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    woken: list[float] = []
+    for seconds in (1, 5, 20):
+        loop.call_later(seconds, lambda: woken.append(loop.time()))
+    loop.stall(10)
+    await asyncio.sleep(15)
+    assert woken == [10, 10, 20]
+
+
 async def test_the_wall_clock_follows_the_loop(clock: VirtualClock) -> None:
     assert clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
     await asyncio.sleep(61.5)
