@@ -147,7 +147,8 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _wait_for_interrupt(control_plane: ControlPlane) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with control_plane:
         try:
             signal.pause()
