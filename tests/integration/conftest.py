@@ -3,9 +3,11 @@
     control_plane               Kubernetes alone, 9 nodes in 3 zones
     volcano_control_plane       with Volcano
     native_gang_control_plane   with Kubernetes' own gang scheduling
+    managed_control_plane       with the CRD, and one controller process of all namespaces
 
-A test works in a namespace of its own (`namespace`, `volcano_namespace`, `native_gang_namespace`), gives the nodes it
-adds names of their own, and removes them. Nothing of a control plane survives the test run, however it ends.
+A test works in a namespace of its own (`namespace`, `volcano_namespace`, `native_gang_namespace`, or that of `user`,
+where the controller runs), gives the nodes it adds names of their own, and removes them. Nothing of a control plane
+survives the test run, however it ends.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from controller_process import ControllerProcess, install
 from controlplane import ControlPlane, Settings
 from controlplane.cache import cache_folder
+from user import User
 
 _NUMBERS = itertools.count(1)
 _NODES = 9
+_CRDS = Path(__file__).parents[2] / "manifests" / "crd"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,59 @@ def volcano_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPla
 @pytest.fixture(scope="session")
 def native_gang_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     yield from _running("native-gang", Settings(nodes=_NODES, native_gang=True), request.session)
+
+
+@pytest.fixture(scope="session")
+def managed_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    for control_plane in _running("managed", Settings(nodes=_NODES), request.session):
+        install(control_plane, _CRDS)
+        yield control_plane
+
+
+@pytest.fixture(scope="session")
+def _controller(managed_control_plane: ControlPlane) -> Iterator[ControllerProcess]:
+    controller = ControllerProcess(managed_control_plane)
+    yield controller
+    if controller.is_running:
+        assert controller.stop() == 0
+
+
+@pytest.fixture
+def controller(_controller: ControllerProcess) -> ControllerProcess:
+    """The running controller. A test may kill it and start it again; if it does not, the next test does."""
+    _ensure_running(_controller)
+    return _controller
+
+
+@pytest.fixture
+def user(managed_control_plane: ControlPlane, controller: ControllerProcess) -> Iterator[User]:
+    """Somebody with a new namespace, in which the controller looks after ModelInfers."""
+    yield from _user(managed_control_plane)
+
+
+@pytest.fixture(scope="module")
+def module_user(managed_control_plane: ControlPlane, _controller: ControllerProcess) -> Iterator[User]:
+    """For a module whose tests only look."""
+    _ensure_running(_controller)
+    yield from _user(managed_control_plane)
+
+
+@pytest.fixture
+def other_user(managed_control_plane: ControlPlane, controller: ControllerProcess) -> Iterator[User]:
+    yield from _user(managed_control_plane)
+
+
+def _ensure_running(controller: ControllerProcess) -> None:
+    if not controller.is_running:
+        controller.start()
+
+
+def _user(control_plane: ControlPlane) -> Iterator[User]:
+    for namespace in _namespace(control_plane):
+        user = User(control_plane, namespace)
+        yield user
+        user.close()
+        user.kubectl("delete", "modelinfers", "--all", "--wait=false")
 
 
 @pytest.fixture

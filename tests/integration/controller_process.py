@@ -1,0 +1,117 @@
+"""The controller as its users run it: a process of its own, under a service account with the rights that it needs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from controlplane import AuditEvent, ControlPlane, ControlPlaneError
+from controlplane.processes import spawn
+
+NAMESPACE = "modelinfer-system"
+ACCOUNT = "modelinfer-controller"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+COMMAND = Path(sys.executable).with_name("modelinfer-controller")
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+class ControllerProcess:
+    """One controller of all namespaces. It can be killed and started again; the log goes on."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        self._control_plane = control_plane
+        self._kubeconfig = control_plane.service_account_kubeconfig(NAMESPACE, ACCOUNT)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = control_plane.logs / "modelinfer-controller.log"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *arguments: str) -> None:
+        """Returns at once: what it does shows in the cluster."""
+        assert not self.is_running
+        command = [str(COMMAND), "run", f"--kubeconfig={self._kubeconfig}", "--log-format=json", *arguments]
+        self._process = spawn(command, self.log)
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does it to who takes too much memory."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def restart(self, *arguments: str) -> None:
+        self.kill()
+        self.start(*arguments)
+
+    def writes_since(self, position: int) -> list[AuditEvent]:
+        """Every write that the controller sent after an `audit_position` of the control plane."""
+        events = self._control_plane.audit_events(position)
+        return [event for event in events if event.user == USER and event.verb in WRITES]
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(timeout=30)
+
+
+def install(control_plane: ControlPlane, crds: Path) -> None:
+    """The CRD, and a service account that may do what the controller does and no more."""
+    control_plane.kubectl("apply", "--server-side", "-f", str(crds))
+    _wait_until_served(control_plane)
+    control_plane.create_namespace(NAMESPACE)
+    control_plane.kubectl("create", "serviceaccount", f"--namespace={NAMESPACE}", ACCOUNT)
+    control_plane.kubectl("create", "-f-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": _rights()}))
+
+
+def _wait_until_served(control_plane: ControlPlane) -> None:
+    """The server tells neither when it begins to serve a new CRD nor when its storage is ready."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            control_plane.kubectl("get", "modelinfers", "--all-namespaces")
+            return
+        except ControlPlaneError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _rights() -> list[dict[str, Any]]:
+    watch, change = ["get", "list", "watch"], ["create", "patch", "delete"]
+    rules = [
+        _rule("workload.volcano.sh", "modelinfers", watch),
+        _rule("workload.volcano.sh", "modelinfers/status", ["patch"]),
+        _rule("", "pods", watch + change),
+        _rule("", "services", watch + change),
+        _rule("apps", "controllerrevisions", watch + change),
+        _rule("scheduling.volcano.sh", "podgroups", watch + change),
+        _rule("scheduling.k8s.io", "podgroups", watch + change),
+        _rule("", "events", ["create", "patch"]),
+        _rule("events.k8s.io", "events", ["create", "patch"]),
+        _rule("coordination.k8s.io", "leases", ["get", "create", "update"]),
+    ]
+    group, version = "rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": ACCOUNT}
+    account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": ACCOUNT}
+    return [
+        {"apiVersion": version, "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
+        {
+            "apiVersion": version,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": ACCOUNT},
+            "roleRef": role,
+            "subjects": [account],
+        },
+    ]
+
+
+def _rule(group: str, resource: str, verbs: list[str]) -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": [resource], "verbs": verbs}
