@@ -7,12 +7,12 @@ stop    workers drain, events are sent, caches, servers, the lease last
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import structlog
 
 from modelinfer_controller.app.assemble import Assembly
-from modelinfer_controller.kube.leaderelection import LeaderElector
+from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -31,7 +31,8 @@ class Part(Protocol):
 class Manager:
     """Runs the assembly, as leader where there is an elector. For one `run`.
 
-    servers are up before everything else and until the end; flush_events sends what users are still to be told.
+    servers are up before everything else and until the end; flush_events sends what users are still to be told;
+    on_leadership_lost ends the process: nothing is cleaned up then.
     """
 
     def __init__(
@@ -42,17 +43,19 @@ class Manager:
         servers: Part,
         flush_events: Callable[[], Awaitable[None]],
         drain_timeout: float,
+        on_leadership_lost: Callable[[LeadershipLost], NoReturn],
     ) -> None:
         self._assembly = assembly
         self._elector = elector
         self._servers = servers
         self._flush_events = flush_events
         self._drain_timeout = drain_timeout
+        self._on_leadership_lost = on_leadership_lost
         self._is_leading = False
         self._caches: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. Raises what ended it before: LeadershipLost, ResourceNotServed, a fault of a part."""
+        """Until `stop` is set. Raises what ended it before: ResourceNotServed, a fault of a part."""
         try:
             await self._servers.start()
             self._caches = asyncio.create_task(self._assembly.run_caches(), name="caches")
@@ -80,8 +83,11 @@ class Manager:
         log.info("Caches synced", model_infers=len(self._assembly.caches.model_infers.store))
         if self._elector is None:
             await self._lead()
-        else:
+            return
+        try:
             await self._elector.run(self._lead)
+        except LeadershipLost as error:
+            self._on_leadership_lost(error)
 
     async def _wait_for_sync(self) -> None:
         """Off during the initial lists, and blind to them afterwards: they are most of the heap, and live on."""

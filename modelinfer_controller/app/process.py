@@ -11,17 +11,23 @@ import structlog
 
 from modelinfer_controller import __version__
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.assemble import assemble
+from modelinfer_controller.app.assemble import Assembly, assemble
 from modelinfer_controller.app.exits import Exit, ExitCode
+from modelinfer_controller.app.guard import LeaderOnlyTransport
+from modelinfer_controller.app.leadership import MAX_OVERDUE, lease_name, leave_at_once, make_elector
 from modelinfer_controller.app.manager import Manager
+from modelinfer_controller.app.metrics.machinery import LeadershipMetric
 from modelinfer_controller.app.preflight import check_cluster, crd_missing
+from modelinfer_controller.app.probes import Probe
+from modelinfer_controller.app.servers import Servers
 from modelinfer_controller.app.settings import Settings
-from modelinfer_controller.kube.aiohttp_transport import connect
+from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 from modelinfer_controller.kube.flow import Flow, TokenBucket, Unlimited
-from modelinfer_controller.kube.transport import Transport
+from modelinfer_controller.kube.leaderelection import LeaderElector
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -52,7 +58,7 @@ async def _run(settings: Settings, environ: Mapping[str, str]) -> None:
         await transport.close()
 
 
-async def _connect(settings: Settings, environ: Mapping[str, str]) -> Transport:
+async def _connect(settings: Settings, environ: Mapping[str, str]) -> AiohttpTransport:
     is_named = settings.kubeconfig is not None or settings.context is not None or "KUBECONFIG" in environ
     try:
         return await connect(
@@ -68,9 +74,17 @@ async def _connect(settings: Settings, environ: Mapping[str, str]) -> Transport:
         raise Exit(ExitCode.NO_CLUSTER, f"no cluster: {text}; name one by --kubeconfig or $KUBECONFIG") from error
 
 
-async def _run_with(transport: Transport, settings: Settings, stop: asyncio.Event) -> None:
-    client = Client(transport, flow=_flow(settings))
-    await check_cluster(client, settings.namespace, lease_namespace=None)
+async def _run_with(transport: AiohttpTransport, settings: Settings, stop: asyncio.Event) -> None:
+    telemetry = Telemetry(server=transport.server, workers=settings.workers)
+    unguarded = Client(transport, on_request=telemetry.requests)
+    lease = lease_name(settings)
+    await check_cluster(unguarded, settings.namespace, lease_namespace=lease.namespace if lease else None)
+    elector = None
+    if lease is not None:
+        observer = LeadershipMetric(telemetry.metrics, lease.name)
+        elector = make_elector(unguarded, lease, settings, clock=SystemClock(), on_change=observer)
+    guarded = transport if elector is None else LeaderOnlyTransport(transport, elector.is_leading)
+    client = Client(guarded, flow=_flow(settings), on_request=telemetry.requests)
     assembly = assemble(
         client,
         LoggedEvents(),
@@ -79,15 +93,42 @@ async def _run_with(transport: Transport, settings: Settings, stop: asyncio.Even
         namespaces=settings.namespace,
         workers=settings.workers,
         max_in_flight=settings.max_in_flight,
+        observers=telemetry.observers,
+    )
+    telemetry.watch(assembly)
+    servers = Servers(
+        metrics_address=settings.metrics_bind_address,
+        metrics=telemetry.metrics,
+        probe_address=settings.health_probe_bind_address,
+        probes=_probes(assembly, elector, stop),
     )
     manager = Manager(
         assembly,
-        elector=None,
-        servers=NoServers(),
+        elector=elector,
+        servers=servers,
         flush_events=_nothing,
         drain_timeout=settings.shutdown_timeout.total_seconds(),
+        on_leadership_lost=leave_at_once,
     )
     await manager.run(stop)
+
+
+def _probes(assembly: Assembly, elector: LeaderElector | None, stop: asyncio.Event) -> Mapping[str, Probe]:
+    def election() -> str:
+        is_well = elector is None or elector.is_healthy(MAX_OVERDUE)
+        return "" if is_well else "the lease expired, and the work has not ended"
+
+    def caches() -> str:
+        waiting = [informer.name for informer in assembly.caches.informers if not informer.has_synced]
+        return f"waiting for the initial lists of {', '.join(waiting)}" if waiting else ""
+
+    def running() -> str:
+        return "is stopping" if stop.is_set() else ""
+
+    return {
+        "/healthz": Probe({"leader-election": election}),
+        "/readyz": Probe({"caches": caches, "process": running}),
+    }
 
 
 def _flow(settings: Settings) -> Flow:
@@ -108,12 +149,6 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 async def _nothing() -> None: ...
-
-
-class NoServers:
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
 
 
 class LoggedEvents:

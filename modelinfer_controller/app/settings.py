@@ -183,8 +183,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
 def _require_known(key: str, known: Iterable[str], where: str) -> None:
     if key in known:
         return
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    by_core = {name.removeprefix(ENVIRONMENT_PREFIX): name for name in known}
+    near = difflib.get_close_matches(key.removeprefix(ENVIRONMENT_PREFIX), by_core, n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(by_core[core] for core in near)}?" if near else f"there are: {', '.join(known)}"
     raise SettingsError(f"unknown setting {key} {where}; {hint}")
 
 

@@ -58,6 +58,11 @@ class AiohttpTransport:
             trust_env=False,
         )
 
+    @property
+    def server(self) -> str:
+        """URL of the API server, without a trailing slash."""
+        return self._config.server
+
     async def request(self, request: Request) -> Response:
         """See `Transport.request`; a 401 is answered by refreshed credentials once, then handed on."""
         try:

@@ -1,0 +1,30 @@
+"""One process's metrics, and how a scrape gets them."""
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import CollectorRegistry
+
+
+class Metrics:
+    """Gauges that are only worth reading when somebody asks are set by refreshers, just before."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._refreshers: list[Callable[[], None]] = []
+
+    def refresh_by(self, refresher: Callable[[], None]) -> None:
+        """Called in the loop before each scrape. Must not block or raise."""
+        self._refreshers.append(refresher)
+
+    async def expose(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type; rendered in a thread, since it may have many thousand lines."""
+        for refresh in self._refreshers:
+            refresh()
+        encode, content_type = choose_encoder(accept)
+        return await asyncio.to_thread(encode, self.registry), content_type

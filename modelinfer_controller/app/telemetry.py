@@ -1,0 +1,41 @@
+"""Every metric of the process, and where each is told what it counts."""
+
+from urllib.parse import urlsplit
+
+from modelinfer_controller.app.assemble import Assembly, Observers
+from modelinfer_controller.app.metrics.actions import ActionMetrics
+from modelinfer_controller.app.metrics.informers import InformerMetrics
+from modelinfer_controller.app.metrics.machinery import QueueMetrics, ReconcileMetrics, RestClientMetrics
+from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics, PodStartupHandler
+from modelinfer_controller.app.metrics.registry import Metrics
+
+CONTROLLER = "modelinfer"  # the value of the labels that name queue and controller
+
+
+class Telemetry:
+    """Make it first, pass `observers` and `requests` on, then let it watch what was assembled with them."""
+
+    def __init__(self, *, server: str, workers: int) -> None:
+        self.metrics = Metrics()
+        self.requests = RestClientMetrics(self.metrics, urlsplit(server).netloc)
+        self._queue = QueueMetrics(self.metrics, CONTROLLER)
+        self._reconciles = ReconcileMetrics(self.metrics, CONTROLLER, workers)
+        self._actions = ActionMetrics(self.metrics)
+        self._model_infers = ModelInferMetrics(self.metrics)
+
+    @property
+    def observers(self) -> Observers:
+        return Observers(
+            on_action=self._actions,
+            on_reconcile=self._reconciles,
+            on_assessment=self._model_infers,
+            queue=self._queue,
+        )
+
+    def watch(self, assembly: Assembly) -> None:
+        """Before the caches run."""
+        caches = assembly.caches
+        self._queue.watch(assembly.queue)
+        InformerMetrics(self.metrics, caches)
+        caches.model_infers.add_event_handler(self._model_infers)
+        caches.pods.informer.add_event_handler(PodStartupHandler(self._model_infers))
