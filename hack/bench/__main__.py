@@ -17,18 +17,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description="The controller beside a bare loop.")
     parser.add_argument("--only", choices=sorted(MEASUREMENTS), action="append", help="measure this (repeatable)")
     parser.add_argument("--nodes", type=int, default=50, help="simulated nodes (default 50)")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full sizes (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.only or MEASUREMENTS:
-        rows += asyncio.run(_run(name, arguments.nodes))
+        rows += asyncio.run(_run(name, arguments.nodes, arguments.scale))
     Console().print(_table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
 
 
-async def _run(name: str, nodes: int) -> list[Row]:
-    return await MEASUREMENTS[name](nodes)
+async def _run(name: str, nodes: int, scale: float) -> list[Row]:
+    return await MEASUREMENTS[name](nodes, scale)
 
 
 def _table(rows: list[Row]) -> Table:

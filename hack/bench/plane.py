@@ -14,7 +14,9 @@ from pathlib import Path
 from controlplane import AuditEvent, ControlPlane, Settings
 
 from bench.progress import Progress
+from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.aiohttp_transport import connect
+from modelinfer_controller.kube.cache.optional import is_resource_served
 from modelinfer_controller.kube.client import Client
 
 CRD_FOLDER = Path(__file__).resolve().parents[2] / "manifests" / "crd"
@@ -53,10 +55,10 @@ async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
     control_plane = await asyncio.to_thread(ControlPlane.start, Settings(nodes=nodes))
     try:
         control_plane.kubectl("apply", "-f", str(CRD_FOLDER))
-        control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         control_plane.create_namespace(NAMESPACE)
         transport = await connect(environ=os.environ, clock=WallClock(), kubeconfig=str(control_plane.kubeconfig))
         client = Client(transport)
+        await _until_served(client)
         progress = Progress(client, NAMESPACE)
         following = asyncio.create_task(progress.follow())
         try:
@@ -67,3 +69,10 @@ async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
             await client.close()
     finally:
         await asyncio.to_thread(control_plane.stop)
+
+
+async def _until_served(client: Client) -> None:
+    """A CRD that was just applied takes a moment until its resource can be used."""
+    async with asyncio.timeout(30):
+        while not await is_resource_served(client, MODEL_INFERS):  # noqa: ASYNC110 -- the server's state
+            await asyncio.sleep(0.1)
