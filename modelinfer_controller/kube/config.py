@@ -64,7 +64,7 @@ async def load_config(
     *, environ: Mapping[str, str], clock: Clock, kubeconfig: str | None, context: str | None, in_cluster: bool
 ) -> ClusterConfig:
     """See `aiohttp_transport.connect`. Raises ConfigError."""
-    source = _service_account(environ) if in_cluster else _kubeconfig(environ, clock, kubeconfig, context)
+    source = service_account(environ) if in_cluster else _kubeconfig(environ, clock, kubeconfig, context)
     loaded = await source()
     configuration = loaded.configuration
     return ClusterConfig(
@@ -157,7 +157,9 @@ def _tls_context(configuration: Configuration) -> ssl.SSLContext:
     return context
 
 
-def _service_account(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_FOLDER) -> Source:
+def service_account(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_FOLDER) -> Source:
+    """The source of a pod's own service account, which the kubelet mounts at folder."""
+
     async def load() -> Loaded:
         configuration = Configuration()
         loader = InClusterConfigLoader(

@@ -5,6 +5,7 @@ import binascii
 import ssl
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from urllib.parse import quote_plus as quote
 
 import aiohttp
 import msgspec
@@ -52,12 +53,13 @@ async def refreshed_tokens(settings: Mapping[str, str]) -> dict[str, str]:
 async def _ask(settings: Mapping[str, str]) -> _Tokens:
     issuer = settings["idp-issuer-url"].rstrip("/")
     form = {"grant_type": "refresh_token", "refresh_token": settings["refresh-token"]}
-    login = aiohttp.BasicAuth(settings["client-id"], settings.get("client-secret", ""))
+    login = f"{quote(settings['client-id'])}:{quote(settings.get('client-secret', ''))}"  # escaped as RFC 6749 2.3.1
+    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     connector = aiohttp.TCPConnector(ssl=_tls(settings))
     async with aiohttp.ClientSession(connector=connector, raise_for_status=True, timeout=TIMEOUT) as session:
         async with session.get(f"{issuer}/.well-known/openid-configuration") as response:
             discovery = msgspec.json.decode(await response.read(), type=_Discovery)
-        async with session.post(discovery.token_endpoint, data=form, auth=login) as response:
+        async with session.post(discovery.token_endpoint, data=form, headers=headers) as response:
             return msgspec.json.decode(await response.read(), type=_Tokens)
 
 

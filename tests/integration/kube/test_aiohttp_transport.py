@@ -1,6 +1,7 @@
 """The aiohttp transport against a local HTTP server: tokens, TLS, streams, and what breaks below HTTP."""
 
 import asyncio
+import base64
 import json
 import ssl
 import subprocess
@@ -164,6 +165,45 @@ async def test_a_failing_exec_plugin_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="please log in"):
         async with connected(kubeconfig(tmp_path, "http://127.0.0.1:1", user)):
             pass
+
+
+async def test_an_expired_oidc_token_is_renewed_and_kept(tmp_path: Path) -> None:
+    def id_token(expires: datetime) -> str:
+        claims = base64.urlsafe_b64encode(json.dumps({"exp": expires.timestamp()}).encode()).decode().rstrip("=")
+        return f"e30.{claims}.c2ln"
+
+    old, new = (id_token(datetime.now(UTC) + timedelta(hours=hours)) for hours in (-1, 1))
+    asked: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        match request.path:
+            case "/.well-known/openid-configuration":
+                return web.json_response({"token_endpoint": f"http://{request.host}/token"})
+            case "/token":
+                form = {key: str(value) for key, value in (await request.post()).items()}
+                asked.append({**form, "login": request.headers["Authorization"]})
+                return web.json_response({"id_token": new, "refresh_token": "r2"})
+        return await show_authorization(request)
+
+    async with serving(answer) as server:
+        settings = {
+            "idp-issuer-url": server,
+            "client-id": "c",
+            "client-secret": "s",
+            "id-token": old,
+            "refresh-token": "r1",
+        }
+        path = kubeconfig(tmp_path, server, {"auth-provider": {"name": "oidc", "config": settings}})
+        for _ in range(2):  # the second time with what the first has written to the file
+            async with connected(path) as transport:
+                assert (await transport.request(Request("GET", "/", timeout=5))).body == f"Bearer {new}".encode()
+    assert asked == [{"grant_type": "refresh_token", "refresh_token": "r1", "login": "Basic Yzpz"}]
+    written = await asyncio.to_thread(Path(path).read_text)
+    assert yaml.safe_load(written)["users"][0]["user"]["auth-provider"]["config"] == {
+        **settings,
+        "id-token": new,
+        "refresh-token": "r2",
+    }
 
 
 async def test_basic_authentication(tmp_path: Path) -> None:
