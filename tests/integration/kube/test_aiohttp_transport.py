@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import ssl
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +18,10 @@ from aiohttp import web
 from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
 from modelinfer_controller.kube.config import ConfigError
 from modelinfer_controller.kube.transport import Request, TransportError
+
+# A self-signed certificate of 127.0.0.1 that is its own authority; its key is in the repository, and good for nothing.
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+KEY = Path(__file__).with_name("loopback.key.pem")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -234,23 +237,14 @@ async def test_what_is_wrong_with_the_configuration_is_said(tmp_path: Path) -> N
         await connect(environ={}, clock=SystemClock(), in_cluster=True)
 
 
-def certificates(folder: Path) -> None:
-    """A self-signed server certificate for 127.0.0.1 that is its own authority."""
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(
-        [*command.split(), "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True
-    )
-
-
 async def test_tls_is_verified_and_presents_the_client_certificate(tmp_path: Path) -> None:
-    certificates(tmp_path)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "cert.pem")
-    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=CERTIFICATE)
+    tls.load_cert_chain(CERTIFICATE, KEY)
     tls.verify_mode = ssl.CERT_REQUIRED
-    user = {"client-certificate": str(tmp_path / "cert.pem"), "client-key": str(tmp_path / "key.pem")}
+    user = {"client-certificate": str(CERTIFICATE), "client-key": str(KEY)}
     get = Request("GET", "/", timeout=5)
     async with serving(show_authorization, tls) as server:
-        authority = str(tmp_path / "cert.pem")
+        authority = str(CERTIFICATE)
         async with connected(kubeconfig(tmp_path, server, user, **{"certificate-authority": authority})) as transport:
             assert (await transport.request(get)).status == 200
         async with connected(kubeconfig(tmp_path, server, user)) as transport:
