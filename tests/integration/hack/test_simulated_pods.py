@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,6 +38,12 @@ class Pods:
     def wait(self, name: str, condition: str) -> None:
         self.kubectl("wait", f"pod/{name}", f"--for={condition}", "--timeout=15s")
 
+    def wait_until(self, name: str, is_so: Callable[[Any], bool]) -> None:
+        deadline = time.monotonic() + 15.0
+        while not is_so(self.status(name)):
+            assert time.monotonic() < deadline, self.status(name)
+            time.sleep(0.1)
+
     def status(self, name: str) -> Any:
         return json.loads(self.kubectl("get", "pod", name, "-o", "json"))["status"]
 
@@ -62,7 +70,7 @@ def test_a_pod_becomes_ready(pods: Pods) -> None:
 
 
 def test_a_pod_is_ready_only_after_its_delay(pods: Pods) -> None:
-    pods.create("pod", ready_after="1s")
+    pods.create("pod", ready_after="3s")
     pods.wait("pod", "jsonpath={.status.phase}=Running")
     pods.wait("pod", NOT_READY)
     pods.wait("pod", READY)
@@ -87,7 +95,7 @@ def test_an_image_that_cannot_be_pulled(pods: Pods) -> None:
 
 
 def test_an_init_container_that_fails_twice(pods: Pods) -> None:
-    pods.create("pod", init=True, init_restarts="2", init_restart_after="300ms")
+    pods.create("pod", init=True, init_restarts="2", init_restart_after="2s")
     pods.wait("pod", "jsonpath={.status.initContainerStatuses[0].restartCount}=1")
     assert pods.status("pod")["phase"] == "Pending"
     pods.wait("pod", READY)
@@ -119,7 +127,7 @@ def test_a_pod_succeeds(pods: Pods) -> None:
 
 
 def test_a_container_is_restarted_and_recovers(pods: Pods) -> None:
-    pods.create("pod", restart_after="100ms", exit_code="3", ready_again_after="1s")
+    pods.create("pod", restart_after="100ms", exit_code="3", ready_again_after="4s")
     pods.wait("pod", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     status = pods.status("pod")
     first, second = status["containerStatuses"]
@@ -132,7 +140,8 @@ def test_a_container_is_restarted_and_recovers(pods: Pods) -> None:
 
 def test_a_container_crashes_over_and_over(pods: Pods) -> None:
     pods.create("pod", crash_loop="true", restart_every="200ms")
-    pods.wait("pod", "jsonpath={.status.containerStatuses[0].restartCount}=3")
+    pods.wait("pod", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=CrashLoopBackOff")
+    pods.wait_until("pod", lambda status: status["containerStatuses"][0]["restartCount"] >= 3)
     first = pods.status("pod")["containerStatuses"][0]
     assert first["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert "finishedAt" in first["lastState"]["terminated"]
@@ -161,7 +170,7 @@ def test_readiness_is_lost_without_a_restart(pods: Pods) -> None:
 
 def test_a_deleted_pod_is_gone_when_it_says(pods: Pods) -> None:
     pods.create("quick")
-    pods.create("slow", terminate_after="1500ms")
+    pods.create("slow", terminate_after="4s")
     pods.wait("quick", READY)
     pods.wait("slow", READY)
     pods.kubectl("delete", "pod", "quick", "slow", "--wait=false")
