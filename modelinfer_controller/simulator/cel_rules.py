@@ -55,14 +55,17 @@ def _rule(entry: Object) -> Rule:
         message_expression=message_expression,
         reason=entry.get("reason") or "FieldValueInvalid",
         field_path=entry.get("fieldPath", ""),
-        is_transition="oldSelf" in variables,
+        is_transition="oldSelf" in variables and not entry.get("optionalOldSelf"),
         optional_old_self=bool(entry.get("optionalOldSelf")),
     )
 
 
 def holds(rule: Rule, value: Any, old: Any | None) -> bool:
-    """Whether the value satisfies the rule; old is the value before an update. Raises Unsupported on a failed run."""
-    result = _evaluate(rule.source, {"self": value, "oldSelf": old} if rule.is_transition else {"self": value})
+    """Whether the value satisfies the rule; old is the value before an update, None without one.
+
+    Raises Unsupported on a run that fails.
+    """
+    result = _evaluate(rule.source, _variables(rule, value, old))
     if not isinstance(result, bool):
         raise Unsupported(f"rule {rule.source!r} gave {result!r}, which is no boolean")
     return result
@@ -71,7 +74,14 @@ def holds(rule: Rule, value: Any, old: Any | None) -> bool:
 def message_of(rule: Rule, value: Any, old: Any | None) -> str:
     if not rule.message_expression:
         return rule.message
-    return str(_evaluate(rule.message_expression, {"self": value, "oldSelf": old}))
+    return str(_evaluate(rule.message_expression, _variables(rule, value, old)))
+
+
+def _variables(rule: Rule, value: Any, old: Any | None) -> dict[str, Any]:
+    if rule.optional_old_self:
+        optional = cel.OptionalValue
+        return {"self": value, "oldSelf": optional.none() if old is None else optional.of(old)}
+    return {"self": value, "oldSelf": old} if rule.is_transition else {"self": value}
 
 
 def _evaluate(source: str, variables: Mapping[str, Any]) -> Any:
@@ -92,7 +102,7 @@ def _check(source: str) -> Sequence[str]:
     """The variables that the expression names. Raises Unsupported where it cannot be run faithfully."""
     if cel is None:
         raise Unsupported("CEL rules need the library common-expression-language: install the extra `simulator`")
-    if "optionalOldSelf" in source or "__" in source:
+    if "__" in source:
         raise Unsupported(f"rule {source!r} names an escaped field, which is not supported here")
     try:
         program = _compiled(source)
@@ -108,7 +118,7 @@ def _check(source: str) -> Sequence[str]:
 _NATIVE_WORDS = (
     "size contains startsWith endsWith matches int uint double string bytes dyn type duration timestamp "
     "has all exists exists_one existsOne map filter getFullYear getMonth getDate getDayOfMonth getDayOfWeek "
-    "getDayOfYear getHours getMinutes getSeconds getMilliseconds"
+    "getDayOfYear getHours getMinutes getSeconds getMilliseconds hasValue value orValue"
 )
 _NATIVE = frozenset(_NATIVE_WORDS.split())
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -105,7 +106,7 @@ class SimulatedControlPlane:
 
     def install(self, definition: Path | Object) -> None:
         """Creates a CustomResourceDefinition, or every one of a YAML file. Raises Problem."""
-        documents = [definition] if isinstance(definition, dict) else yaml.safe_load_all(definition.read_text())
+        documents = [definition] if isinstance(definition, dict) else _documents(definition)
         for document in documents:
             self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", copy_of(document), WriteOptions())
 
@@ -144,3 +145,9 @@ class SimulatedControlPlane:
     def _random(self, part: str) -> random.Random:
         """A part's own source, so that what one draws does not depend on what another one does."""
         return random.Random(f"{self.seed}-{part}")
+
+
+@lru_cache(maxsize=16)
+def _documents(path: Path) -> tuple[Object, ...]:
+    """Remembered: parsing a definition of 9000 lines takes a second."""
+    return tuple(yaml.safe_load_all(path.read_text()))

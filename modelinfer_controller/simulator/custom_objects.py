@@ -6,7 +6,7 @@ from modelinfer_controller.simulator.kinds import CustomSchema
 from modelinfer_controller.simulator.objects import Object, copy_of
 from modelinfer_controller.simulator.problems import Cause
 from modelinfer_controller.simulator.schema import apply_defaults, prune
-from modelinfer_controller.simulator.validation import ABSENT, violations
+from modelinfer_controller.simulator.validation import ABSENT, broken_rules, violations
 
 _NOT_IN_SCHEMA = ("apiVersion", "kind", "metadata")
 
@@ -20,7 +20,9 @@ def shaped(custom: CustomSchema, obj: Object) -> tuple[Object, list[str]]:
 
 
 def custom_violations(custom: CustomSchema, new: Object, old: Object | None) -> list[Cause]:
-    return violations(custom.schema, _view(new), ABSENT if old is None else _view(old))
+    """What is wrong with the new object. Rules are looked at only where nothing else is wrong, as a server does."""
+    view, old_view = _view(new), ABSENT if old is None else _view(old)
+    return violations(custom.schema, view, old_view) or broken_rules(custom.schema, view, old_view)
 
 
 def _view(obj: Object) -> Any:

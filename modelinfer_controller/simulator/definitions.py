@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from modelinfer_controller.simulator.cel_rules import Unsupported
 from modelinfer_controller.simulator.kinds import Column, CustomSchema, Kind, ScalePaths
-from modelinfer_controller.simulator.objects import Object
+from modelinfer_controller.simulator.objects import Object, decode, encode
 from modelinfer_controller.simulator.problems import Cause
 from modelinfer_controller.simulator.schema import Schema, compiled
 
@@ -41,11 +42,16 @@ def _custom(version: Object) -> CustomSchema:
         )
         for one in version.get("additionalPrinterColumns") or ()
     )
-    return CustomSchema(document, _with_open_metadata(compiled(document)), columns)
+    return CustomSchema(document, _compiled(encode(document)), columns)
 
 
-def _with_open_metadata(schema: Schema) -> Schema:
-    """Metadata is validated apart, for every kind alike; rules at the root see its names."""
+@lru_cache(maxsize=16)
+def _compiled(document: bytes) -> Schema:
+    """Remembered: a large schema takes longer to compile than a short history takes to run.
+
+    Metadata is validated apart, for every kind alike; rules at the root see its names.
+    """
+    schema = compiled(decode(document))
     schema.properties.pop("metadata", None)
     return schema
 

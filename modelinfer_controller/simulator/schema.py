@@ -46,6 +46,8 @@ class Schema:
     one_of: tuple["Schema", ...] = ()
     none_of: "Schema | None" = None
     rules: tuple[Rule, ...] = ()
+    has_rules: bool = False
+    """Whether this node or any below it has rules."""
 
     @property
     def keeps_unknown(self) -> bool:
@@ -57,6 +59,11 @@ def compiled(document: Object) -> Schema:
     """The schema of an openAPIV3Schema document. Raises cel_rules.Unsupported on a rule that cannot be run here."""
     additional = document.get("additionalProperties")
     items = document.get("items")
+    properties = {name: compiled(one) for name, one in (document.get("properties") or {}).items()}
+    item = compiled(items) if items is not None else None
+    value = _additional(additional)
+    rules = rules_of(document)
+    below = [child for child in (*properties.values(), item, value) if child is not None]
     pattern = document.get("pattern")
     negated = document.get("not")
     return Schema(
@@ -64,9 +71,9 @@ def compiled(document: Object) -> Schema:
         nullable=bool(document.get("nullable")),
         int_or_string=bool(document.get("x-kubernetes-int-or-string")),
         preserve_unknown=bool(document.get("x-kubernetes-preserve-unknown-fields")),
-        properties={name: compiled(one) for name, one in (document.get("properties") or {}).items()},
-        additional=_additional(additional),
-        items=compiled(items) if items is not None else None,
+        properties=properties,
+        additional=value,
+        items=item,
         required=tuple(document.get("required") or ()),
         default=document.get("default"),
         has_default="default" in document,
@@ -90,7 +97,8 @@ def compiled(document: Object) -> Schema:
         any_of=_branches(document, "anyOf"),
         one_of=_branches(document, "oneOf"),
         none_of=compiled(negated) if negated is not None else None,
-        rules=rules_of(document),
+        rules=rules,
+        has_rules=bool(rules) or any(child.has_rules for child in below),
     )
 
 

@@ -16,27 +16,42 @@ ABSENT: Any = object()
 
 
 def violations(schema: Schema, value: Any, old: Any = ABSENT, path: str = "") -> list[Cause]:
-    """Everything wrong with the value. What an update leaves as it was is not held against it (ratcheting)."""
+    """Everything that the schema finds wrong with the value, rules apart.
+
+    What an update leaves as it was is not held against it (ratcheting).
+    """
     if old is not ABSENT and (value is old or value == old):
         return []
+    if (value is None and not schema.nullable) or (value is not None and not _has_type(schema, value)):
+        return [_wrong_type(schema, value, path)]
     causes = list(_own_violations(schema, value, path))
-    if causes:
-        return causes
-    causes = [*_children(schema, value, old, path)]
-    return causes or list(_rule_violations(schema, value, old, path))
+    for child, item, old_item, below in _children(schema, value, old, path):
+        causes += violations(child, item, old_item, below)
+    return causes
 
 
-def _children(schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
+def broken_rules(schema: Schema, value: Any, old: Any = ABSENT, path: str = "") -> list[Cause]:
+    """The rules that a value breaks which has no `violations`; unchanged parts are not looked at."""
+    if not schema.has_rules or (old is not ABSENT and (value is old or value == old)):
+        return []
+    causes: list[Cause] = []
+    for child, item, old_item, below in _children(schema, value, old, path):
+        causes += broken_rules(child, item, old_item, below)
+    return [*causes, *_own_broken_rules(schema, value, old, path)]
+
+
+def _children(schema: Schema, value: Any, old: Any, path: str) -> Iterator[tuple[Schema, Any, Any, str]]:
+    """The schema, the new and the old value, and the path of each field or item that has a schema."""
     if isinstance(value, dict):
         for name, item in value.items():
             child = schema.properties.get(name, schema.additional)
             if child is not None:
                 below = f"{path}.{name}" if path else name
-                yield from violations(child, item, old.get(name, ABSENT) if isinstance(old, dict) else ABSENT, below)
+                yield child, item, old.get(name, ABSENT) if isinstance(old, dict) else ABSENT, below
     elif isinstance(value, list) and schema.items is not None:
         correlate = _correlation(schema, old)
         for index, item in enumerate(value):
-            yield from violations(schema.items, item, correlate(item), f"{path}[{index}]")
+            yield schema.items, item, correlate(item), f"{path}[{index}]"
 
 
 def _correlation(schema: Schema, old: Any) -> Callable[[Any], Any]:
@@ -53,11 +68,6 @@ def _map_key(schema: Schema, item: Any) -> bytes:
 
 def _own_violations(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if value is None:
-        if not schema.nullable:
-            yield _wrong_type(schema, value, path)
-        return
-    if not _has_type(schema, value):
-        yield _wrong_type(schema, value, path)
         return
     if schema.enum and value not in schema.enum:
         yield Cause.not_supported(path, value, schema.enum)
@@ -117,15 +127,20 @@ def _number(schema: Schema, value: float, path: str) -> Iterator[Cause]:
     low, high = schema.minimum, schema.maximum
     if low is not None and (value < low or (schema.exclusive_minimum and value == low)):
         word = "greater than" if schema.exclusive_minimum else "greater than or equal to"
-        yield Cause.invalid(path, value, f"{path} in body should be {word} {low:g}")
+        yield Cause.invalid(path, value, f"{path} in body should be {word} {_plain(low)}")
     if high is not None and (value > high or (schema.exclusive_maximum and value == high)):
         word = "less than" if schema.exclusive_maximum else "less than or equal to"
-        yield Cause.invalid(path, value, f"{path} in body should be {word} {high:g}")
+        yield Cause.invalid(path, value, f"{path} in body should be {word} {_plain(high)}")
     if schema.multiple_of is not None and value % schema.multiple_of:
-        yield Cause.invalid(path, value, f"{path} in body should be a multiple of {schema.multiple_of:g}")
+        yield Cause.invalid(path, value, f"{path} in body should be a multiple of {_plain(schema.multiple_of)}")
     bits = {"int32": 31, "int64": 63}.get(schema.format)
     if bits is not None and not -(2**bits) <= value < 2**bits:
         yield Cause.invalid(path, value, f"{path} in body must be of type {schema.format}: {value}")
+
+
+def _plain(number: float) -> str:
+    """Without a fraction where there is none."""
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def _string(schema: Schema, value: str, path: str) -> Iterator[Cause]:
@@ -189,7 +204,7 @@ def _branches(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
         yield Cause.invalid(path, value, f"{path} in body must not validate the schema (not)")
 
 
-def _rule_violations(schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
+def _own_broken_rules(schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
     for rule in schema.rules:
         if rule.is_transition and old is ABSENT:
             continue
