@@ -122,10 +122,18 @@ class SharedInformer(Generic[T]):
 
     async def run(self) -> NoReturn:
         """Ends by cancellation. Raises ResourceNotServed when the server does not know the resource."""
+        versions = [reflector.last_sync_resource_version for reflector in self._reflectors] or [""] * len(self._sources)
         self._retire_reflectors()
         self._reflectors = tuple(
-            Reflector(self.name, source, self, random=self._random, use_streaming_list=self._use_streaming_list)
-            for source in self._sources
+            Reflector(
+                self.name,
+                source,
+                self,
+                random=self._random,
+                use_streaming_list=self._use_streaming_list,
+                resource_version=version,
+            )
+            for source, version in zip(self._sources, versions, strict=True)
         )
         await run_together(
             (f"reflector-{self.name}-{source.namespace or 'all'}", reflector.run())
@@ -134,6 +142,7 @@ class SharedInformer(Generic[T]):
 
     def reset(self) -> None:
         """Empties the store, with tombstones, as before the first list: for a resource that is served no more."""
+        self._retire_reflectors()
         self._synced.clear()
         self._unlisted_scopes = {source.namespace for source in self._sources}
         for key in self._store.keys():  # noqa: SIM118 -- iterating a store gives objects, and it changes under the loop

@@ -78,14 +78,16 @@ class Reflector(Generic[T]):
         *,
         random: Random,
         use_streaming_list: bool = False,
+        resource_version: str = "",
     ) -> None:
+        """resource_version is what the sink has already, "" where it is empty: the first list is no older."""
         self.counters = ReflectorCounters()
-        self.last_sync_resource_version = ""
+        self.last_sync_resource_version = resource_version
         self._source = source
         self._sink = sink
         self._random = random
         self._streams_lists = use_streaming_list
-        self._list_version = ANY_VERSION
+        self._list_version = resource_version or ANY_VERSION
         self._last_contact: float | None = None
         self._backoff = Backoff(
             BACKOFF_BASE, BACKOFF_CAP, random=random, jitter=BACKOFF_JITTER, reset_after=BACKOFF_RESET_AFTER

@@ -18,5 +18,6 @@ async def run_together(coroutines: Iterable[tuple[str, Coroutine[Any, Any, Any]]
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
-        task.result()
+        if not task.cancelled():
+            task.result()
     raise RuntimeError(f"{', '.join(task.get_name() for task in done)} ended, and was not meant to")

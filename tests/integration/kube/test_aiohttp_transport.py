@@ -254,6 +254,25 @@ async def test_tls_is_verified_and_presents_the_client_certificate(tmp_path: Pat
             assert (await transport.request(get)).status == 200
 
 
+async def test_an_exec_plugin_may_give_a_client_certificate(tmp_path: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=CERTIFICATE)
+    tls.load_cert_chain(CERTIFICATE, KEY)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    api_version = "client.authentication.k8s.io/v1"
+    script = (
+        "import json, pathlib, sys\n"
+        "certificate, key = (pathlib.Path(path).read_text() for path in sys.argv[1:])\n"
+        "status = {'clientCertificateData': certificate, 'clientKeyData': key}\n"
+        f"print(json.dumps({{'apiVersion': {api_version!r}, 'kind': 'ExecCredential', 'status': status}}))\n"
+    )
+    arguments = ["-c", script, str(CERTIFICATE), str(KEY)]
+    user = {"exec": {"apiVersion": api_version, "command": sys.executable, "args": arguments}}
+    async with serving(show_authorization, tls) as server:
+        path = kubeconfig(tmp_path, server, user, **{"certificate-authority": str(CERTIFICATE)})
+        async with connected(path) as transport:
+            assert (await transport.request(Request("GET", "/", timeout=5))).status == 200
+
+
 async def test_a_stream_is_read_line_by_line_whatever_the_chunks(tmp_path: Path) -> None:
     long = b"x" * 3_000_000
 

@@ -482,6 +482,7 @@ async def test_an_optional_resource_comes_and_goes() -> None:
             assert not informer.is_served
             assert recorder.take() == [("tombstone", "a")]
             assert informer.has_synced
+            assert informer.informer.reached("ns") == ""
         assert served == [True, False, True, False]
         api.is_served = True
         await asyncio.sleep(0.1)
@@ -510,6 +511,7 @@ async def test_a_404_that_discovery_does_not_confirm_empties_nothing() -> None:
         assert recorder.take() == [("initial", "a")]
         assert informer.is_served
         assert served == [True]
+    assert [query["resourceVersion"] for query in api.asked(watch=False)] == ["0", "101"]  # not back in time
 
 
 async def test_two_informers_of_one_resource_both_run() -> None:
