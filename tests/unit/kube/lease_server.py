@@ -22,7 +22,9 @@ class LeaseServer:
     def __init__(self) -> None:
         self.stored: dict[str, Any] | None = None
         self.version = 0
+        self.stored_at = 0.0
         self.holders: list[str] = []
+        self.before_answer: Callable[[], None] = lambda: None
 
     def lease(self) -> Lease:
         if self.stored is None:
@@ -45,9 +47,11 @@ class LeaseServer:
         assert all(MICRO_TIME.fullmatch(spec[name]) for name in ("acquireTime", "renewTime"))
         assert spec["leaseDurationSeconds"] > 0
         self.version += 1
+        self.stored_at = asyncio.get_running_loop().time()
         self.stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
         if not self.holders or self.holders[-1] != spec["holderIdentity"]:
             self.holders.append(spec["holderIdentity"])
+        self.before_answer()
         return self.lease()
 
 

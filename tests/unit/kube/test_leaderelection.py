@@ -253,10 +253,42 @@ async def test_a_lease_that_another_took_stops_the_work_at_the_next_renewal(serv
 async def test_a_deleted_lease_is_the_holders_to_restore(server: LeaseServer, candidates: list[Candidate]) -> None:
     first = await start(server, candidates, "first")
     second = await start(server, candidates, "second")
+    first.connection.link = Link.REFUSED
     server.stored = None
+    await asyncio.sleep(6)
+    assert not second.work.began, "the holder may not know yet"
+    first.connection.link = Link.UP
     await asyncio.sleep(30)
     assert first.elector.is_leading()
     assert not second.work.began
+
+
+async def test_the_deadline_counts_from_before_the_renewal_was_sent(server: LeaseServer) -> None:
+    first = Candidate(server, "first")
+    first.connection.latency = 1
+    await asyncio.sleep(30)
+    first.connection.link = Link.REFUSED
+    with pytest.raises(LeadershipLost):
+        await first.running
+    lost_at, is_leader = first.told[-1]
+    assert not is_leader
+    assert lost_at == pytest.approx(server.stored_at - 1 + 10)
+
+
+async def test_a_claim_whose_answer_is_read_too_late_does_not_begin_the_work(
+    server: LeaseServer, candidates: list[Candidate]
+) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    candidates.append(Candidate(server, "first"))
+    candidates[0].connection.latency = 0
+    server.before_answer = lambda: loop.stall(60)
+    await asyncio.sleep(60)
+    server.before_answer = lambda: None
+    assert server.holders == ["first"]
+    assert not candidates[0].work.began
+    await asyncio.sleep(3)
+    assert candidates[0].elector.is_leading()
 
 
 async def test_work_that_ignores_its_cancellation_is_left_behind_and_unhealthy(server: LeaseServer) -> None:
