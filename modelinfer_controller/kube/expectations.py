@@ -15,20 +15,14 @@ import structlog
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
+from modelinfer_controller.kube.cache.version import is_older
 from modelinfer_controller.kube.clock import Clock
 
 T = TypeVar("T", bound=KubeObject)
-T_co = TypeVar("T_co", bound=KubeObject, covariant=True)
 Owner = TypeVar("Owner", bound=Hashable)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-class Tombstone(Protocol[T_co]):
-    """A deletion that the cache missed and learnt of from a relist: the last state it knew."""
-
-    @property
-    def obj(self) -> T_co: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +130,8 @@ class Expectations(Generic[T, Owner]):
     def on_update(self, old: T, new: T) -> None:
         self._show(new)
 
-    def on_delete(self, obj: T | Tombstone[T]) -> None:
-        last = obj if isinstance(obj, KubeObject) else obj.obj
+    def on_delete(self, obj: T | DeletedFinalStateUnknown[T]) -> None:
+        last = last_state(obj)
         self._deletions.pop(last.metadata.uid, None)
         write = self._writes.get(last.metadata.object_name)
         if write is None:
@@ -170,9 +164,9 @@ class Expectations(Generic[T, Owner]):
         return msgspec.structs.replace(obj, metadata=metadata)
 
     def _is_reached(self, write: _Write[T, Owner]) -> bool:
-        reached = _as_number(self._reached(write.obj.metadata.namespace))
-        written = _as_number(write.obj.metadata.resource_version)
-        return reached is not None and written is not None and reached >= written
+        reached = self._reached(write.obj.metadata.namespace)
+        written = write.obj.metadata.resource_version
+        return reached.isdigit() and written.isdigit() and not is_older(reached, than=written)
 
     def _drop_write(self, name: ObjectName) -> None:
         write = self._writes.pop(name, None)
@@ -216,11 +210,7 @@ def _expired(expiring: dict[K, E], now: float) -> Iterable[tuple[K, E]]:
 
 def _is_newer(obj: KubeObject, other: KubeObject) -> bool:
     """Whether obj is a later state of its name than other; where versions do not tell, another UID counts as older."""
-    ours, theirs = _as_number(obj.metadata.resource_version), _as_number(other.metadata.resource_version)
-    if ours is None or theirs is None:
-        return obj.metadata.uid != other.metadata.uid
-    return ours > theirs
-
-
-def _as_number(resource_version: str) -> int | None:
-    return int(resource_version) if resource_version.isascii() and resource_version.isdigit() else None
+    ours, theirs = obj.metadata.resource_version, other.metadata.resource_version
+    if ours.isdigit() and theirs.isdigit():
+        return is_older(theirs, than=ours)
+    return obj.metadata.uid != other.metadata.uid

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from modelinfer_controller.api.core import ObjectMeta, OwnerReference, Pod
+from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, ResourceEventHandler
 from modelinfer_controller.kube.expectations import Expectations
 from modelinfer_controller.simulator.virtual_time import VirtualClock
 
@@ -36,11 +36,6 @@ def pod(name: str, uid: str, version: int | str, *, owner: str | None = OWNER, t
     )
 
 
-@dataclass(frozen=True)
-class DeletedFinalStateUnknown:
-    obj: Pod
-
-
 class World:
     """A server's history and a cache that follows it when told to."""
 
@@ -56,6 +51,7 @@ class World:
         self.deleted: set[str] = set()
         clock = VirtualClock(asyncio.get_running_loop())
         self.expectations = Expectations(owner_of, reached=lambda _: str(self.reached), clock=clock)
+        self.handler: ResourceEventHandler[Pod] = self.expectations
 
     def stored(self, name: str, at: int | None = None) -> Pod | None:
         states = [state for version, state in self.history.get(name, []) if at is None or version <= at]
@@ -135,7 +131,7 @@ class World:
             state = newest[name]
             if state is None or state.metadata.uid != last.metadata.uid:
                 del self.cached[name]
-                self.expectations.on_delete(DeletedFinalStateUnknown(last))
+                self.handler.on_delete(DeletedFinalStateUnknown(last.metadata.object_name, last))
         for name, state in newest.items():
             if state is not None:
                 self.show(name, state)
@@ -145,13 +141,13 @@ class World:
         old = self.cached.pop(name, None)
         if state is None:
             if old is not None:
-                self.expectations.on_delete(_at_version(old, self.reached))
+                self.handler.on_delete(_at_version(old, self.reached))
             return
         self.cached[name] = state
         if old is None:
-            self.expectations.on_add(state, is_in_initial_list=False)
+            self.handler.on_add(state, is_in_initial_list=False)
         else:
-            self.expectations.on_update(old, state)
+            self.handler.on_update(old, state)
 
     def check(self) -> None:
         view = {shown.metadata.name: shown for shown in self.expectations.overlay(OWNER, self.cached.values())}
@@ -261,7 +257,7 @@ async def test_the_predecessors_late_deletion_does_not_hide_the_successor(blind:
     assert blind.overlay(OWNER, [terminating]) == [new]
     blind.on_delete(pod("a", "u1", 8))
     assert blind.overlay(OWNER, []) == [new]
-    blind.on_delete(DeletedFinalStateUnknown(old))
+    blind.on_delete(DeletedFinalStateUnknown(old.metadata.object_name, old))
     assert blind.overlay(OWNER, []) == [new]
 
 
