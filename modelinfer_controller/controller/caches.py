@@ -43,7 +43,7 @@ class Children(Generic[T]):
         self.resource = resource
         self.informer = informer
         self.expectations: Expectations[T, str] = Expectations(
-            controller_uid, reached=lambda _: informer.last_sync_resource_version, clock=clock
+            controller_uid, reached=informer.reached, clock=clock
         )
         informer.add_event_handler(self.expectations)
 
@@ -124,7 +124,7 @@ def build_caches(
 
     model_infers = informer(MODEL_INFERS, "")
     own_model_infers: Expectations[ModelInfer, str] = Expectations(
-        controller_uid, reached=lambda _: model_infers.last_sync_resource_version, clock=clock
+        controller_uid, reached=model_infers.reached, clock=clock
     )
     model_infers.add_event_handler(own_model_infers)
     pod_groups = {scheduler: children(resource) for scheduler, resource in POD_GROUPS.items()}
