@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+START_TIMEOUT = 60.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -34,11 +35,14 @@ class ControllerProcess:
 
 @asynccontextmanager
 async def running_controller(kubeconfig: Path, log: Path) -> AsyncIterator[ControllerProcess]:
-    """`modelinfer-controller run` against the cluster, for as long as the context is open."""
+    """`modelinfer-controller run` against the cluster, its workers started, for as long as the context is open."""
     command = [str(Path(sys.executable).with_name("modelinfer-controller")), "run", f"--kubeconfig={kubeconfig}"]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
+        async with asyncio.timeout(START_TIMEOUT):
+            while b"Workers started" not in log.read_bytes():  # noqa: ASYNC110 -- another process's log
+                await asyncio.sleep(0.05)
         yield ControllerProcess(process.pid)
     finally:
         if process.returncode is None:
