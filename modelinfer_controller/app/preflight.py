@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.kube.cache.optional import is_resource_served
@@ -19,19 +20,20 @@ INSTALL_CRD = "kubectl apply -f manifests/crd"
 INSTALL_RBAC = "kubectl apply -k manifests/rbac"
 MAX_REFUSALS_NAMED = 6
 
-READ = ("get", "list", "watch")
-READ_AND_WRITE = ("get", "list", "watch", "create", "patch", "delete")
+WATCH = ("list", "watch")
+WATCH_AND_WRITE = ("get", "list", "watch", "create", "patch", "delete")
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One verb on one resource, in one namespace or, for None, in all."""
+    """One verb on one resource, in one namespace or, for None, in all; on one object where there is a name."""
 
     verb: str
     group: str
     resource: str
     subresource: str
     namespace: str | None
+    name: str = ""
 
     def __str__(self) -> str:
         name = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
@@ -57,12 +59,12 @@ ACCESS_REVIEWS = Resource(
 )
 
 
-async def check_cluster(client: Client, namespaces: Sequence[str], *, lease_namespace: str | None) -> None:
-    """lease_namespace: None without leader election. Raises Exit."""
+async def check_cluster(client: Client, namespaces: Sequence[str], *, lease: ObjectName | None) -> None:
+    """lease: None without leader election. Raises Exit."""
     try:
         await _require_crd(client)
         served = [resource for resource in POD_GROUPS.values() if await is_resource_served(client, resource)]
-        await _require_permissions(client, list(_needed(namespaces, served, lease_namespace)))
+        await _require_permissions(client, list(_needed(namespaces, served, lease)))
     except TransportError as error:
         raise Exit(ExitCode.NO_CLUSTER, f"no cluster: nobody answers: {error}") from error
     except Unauthorized as error:
@@ -84,19 +86,24 @@ def crd_missing() -> Exit:
     return Exit(ExitCode.CRD_MISSING, f"the CRD {MODEL_INFERS} is not installed: `{INSTALL_CRD}` installs it")
 
 
-def _needed(namespaces: Sequence[str], served: Iterable[Resource[Any]], lease: str | None) -> Iterable[Permission]:
+def _needed(
+    namespaces: Sequence[str], served: Iterable[Resource[Any]], lease: ObjectName | None
+) -> Iterable[Permission]:
     for namespace in namespaces or (None,):
-        yield from (_permission(verb, MODEL_INFERS, namespace) for verb in READ)
+        yield from (_permission(verb, MODEL_INFERS, namespace) for verb in WATCH)
         yield _permission("patch", MODEL_INFERS, namespace, "status")
         written: tuple[Resource[Any], ...] = (PODS, SERVICES, CONTROLLER_REVISIONS, *served)
         for resource in written:
-            yield from (_permission(verb, resource, namespace) for verb in READ_AND_WRITE)
+            yield from (_permission(verb, resource, namespace) for verb in WATCH_AND_WRITE)
     if lease is not None:
-        yield from (_permission(verb, LEASES, lease) for verb in ("get", "create", "update"))
+        yield _permission("create", LEASES, lease.namespace)
+        yield from (_permission(verb, LEASES, lease.namespace, name=lease.name) for verb in ("get", "update"))
 
 
-def _permission(verb: str, resource: Resource[Any], namespace: str | None, subresource: str = "") -> Permission:
-    return Permission(verb, resource.group, resource.plural, subresource, namespace)
+def _permission(
+    verb: str, resource: Resource[Any], namespace: str | None, subresource: str = "", name: str = ""
+) -> Permission:
+    return Permission(verb, resource.group, resource.plural, subresource, namespace, name)
 
 
 async def _require_permissions(client: Client, needed: Sequence[Permission]) -> None:
@@ -115,6 +122,7 @@ async def _is_allowed(client: Client, permission: Permission) -> bool:
         "resource": permission.resource,
         "subresource": permission.subresource,
         "namespace": permission.namespace or "",
+        "name": permission.name,
     }
     body = {
         "apiVersion": ACCESS_REVIEWS.api_version,

@@ -78,7 +78,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
     telemetry = Telemetry(server=transport.server, workers=settings.workers)
     unguarded = Client(transport, on_request=telemetry.requests)
     lease = lease_name(settings)
-    await check_cluster(unguarded, settings.namespace, lease_namespace=lease.namespace if lease else None)
+    await check_cluster(unguarded, settings.namespace, lease=lease)
     elector = None
     if lease is not None:
         observer = LeadershipMetric(telemetry.metrics, lease.name)

@@ -65,13 +65,13 @@ class ControllerProcess:
 def install(control_plane: ControlPlane, crds: Path) -> None:
     """The CRD, and a service account that may do what the controller does and no more."""
     control_plane.kubectl("apply", "--server-side", "-f", str(crds))
-    _wait_until_served(control_plane)
+    wait_until_served(control_plane)
     control_plane.create_namespace(NAMESPACE)
     control_plane.kubectl("create", "serviceaccount", f"--namespace={NAMESPACE}", ACCOUNT)
     control_plane.kubectl("create", "-f-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": _rights()}))
 
 
-def _wait_until_served(control_plane: ControlPlane) -> None:
+def wait_until_served(control_plane: ControlPlane) -> None:
     """The server tells neither when it begins to serve a new CRD nor when its storage is ready."""
     deadline = time.monotonic() + 30
     while True:

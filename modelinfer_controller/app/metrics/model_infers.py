@@ -43,13 +43,15 @@ class GroupStateName(StrEnum):
 class Tracked:
     """What is remembered of one ModelInfer, to count each thing once. No decision hangs on it.
 
-    startups_known_of: for groups that are or were available, the pods they had then.
+    pods_by_group: for groups that are or were available, the UIDs of the pods they had as they became it.
+    waits_known_of: UIDs of PodGroups.
     """
 
     uid: str
-    startups_known_of: dict[int, frozenset[str]] = field(default_factory=dict)
+    available: set[int]
+    pods_by_group: dict[int, frozenset[str]]
     rebuilds: set[tuple[int, str, int]] = field(default_factory=set)
-    waits_known_of: set[str] = field(default_factory=set)  # UIDs of PodGroups
+    waits_known_of: set[str] = field(default_factory=set)
 
 
 class ModelInferMetrics:
@@ -132,7 +134,7 @@ class ModelInferMetrics:
             return None
         # What is available at the first look became so before our time, and was counted by whoever saw it.
         known = {o: _uids(group) for o, group in assessment.groups.items() if _is_available(o, assessment)}
-        return self._tracked.setdefault(key, Tracked(uid, known))
+        return self._tracked.setdefault(key, Tracked(uid, set(known), known))
 
     def _set_progress(self, key: ObjectName, assessment: Assessment) -> None:
         wanted, update = assessment.budget.replicas, assessment.update.name
@@ -154,15 +156,17 @@ class ModelInferMetrics:
                     self._rebuilds.labels(*key, policy, cause_of(rebuild.trigger)).inc()
 
     def _time_startups(self, key: ObjectName, tracked: Tracked, assessment: Assessment) -> None:
-        """Each time a group becomes available with pods that it did not have when it last was."""
-        known = tracked.startups_known_of
-        for ordinal in known.keys() - assessment.groups.keys():
-            del known[ordinal]
-        for ordinal, group in assessment.groups.items():
-            before = known.get(ordinal, frozenset())
-            if _is_available(ordinal, assessment) and (uids := _uids(group)) != before:
-                known[ordinal] = uids
-                self._observe_startup(key, group, [pod for pod in group.live_pods if pod.uid not in before])
+        """Each time a group becomes available with pods that it did not have when it last did."""
+        available = {ordinal for ordinal in assessment.groups if _is_available(ordinal, assessment)}
+        for ordinal in available - tracked.available:
+            group, before = assessment.groups[ordinal], tracked.pods_by_group.get(ordinal, frozenset())
+            fresh = [pod for pod in group.live_pods if pod.uid not in before]
+            if fresh:
+                tracked.pods_by_group[ordinal] = _uids(group)
+                self._observe_startup(key, group, fresh)
+        tracked.available = available
+        for ordinal in tracked.pods_by_group.keys() - assessment.groups.keys():
+            del tracked.pods_by_group[ordinal]
 
     def _observe_startup(self, key: ObjectName, group: Group, fresh: list[PodView]) -> None:
         if (seconds := _startup_seconds(fresh)) is not None:
