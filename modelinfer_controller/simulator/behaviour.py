@@ -57,7 +57,7 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 def duration(text: str) -> timedelta:
     """A Go duration: 500ms, 2s, 1m30s. Raises ValueError where it is none."""
     parts = _PART.findall(text)
-    if text != "0" and "".join(number + unit for number, unit in parts) != text:
+    if not text or (text != "0" and "".join(number + unit for number, unit in parts) != text):
         raise ValueError(f"invalid duration {text!r}")
     return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
 

@@ -13,6 +13,7 @@ from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.simulator.api_server import ApiServer
 from modelinfer_controller.simulator.deletion import DeleteOptions
+from modelinfer_controller.simulator.faults import Faults
 from modelinfer_controller.simulator.finalization import NamespaceController, PodGroupProtection
 from modelinfer_controller.simulator.gc import GarbageCollector
 from modelinfer_controller.simulator.kinds import (
@@ -39,7 +40,7 @@ class SimulatedControlPlane:
 
     Everything that happens follows from the seed and from what its clients do. nodes: how many of the default shape,
     or their shapes. volcano, native_gang: which PodGroups are served at the start. clock: the wall clock; the default
-    is virtual, with the loop's time.
+    is virtual, with the loop's time. weather: faults between the cluster's own parts and its API server.
     """
 
     def __init__(
@@ -53,17 +54,19 @@ class SimulatedControlPlane:
         script: Script = annotated,
         clock: Clock | None = None,
         history_limit: int = 10_000,
+        weather: Faults | None = None,
     ) -> None:
         self.seed = seed
+        self._weather = weather
         self.clock = clock or VirtualClock(asyncio.get_running_loop())
         self.api = ApiServer(self.clock, self._random("api"), history_limit=history_limit)
         self.gc = GarbageCollector(self.api.registry)
         self._namespaces = NamespaceController(self.api.registry)
         self._protection = PodGroupProtection(self.api.registry)
-        self.kubelet = Kubelet(self.client("kubelet"), self.clock, self._random("kubelet"), script=script)
-        self.scheduler = Scheduler(self.client("scheduler"), self.clock, self._random("scheduler"))
+        self.kubelet = Kubelet(self._part("kubelet"), self.clock, self._random("kubelet"), script=script)
+        self.scheduler = Scheduler(self._part("scheduler"), self.clock, self._random("scheduler"))
         self.node_controller = NodeController(
-            self.client("kube-controller-manager"), self.clock, self._random("nodes"), self.kubelet
+            self._part("kube-controller-manager"), self.clock, self._random("nodes"), self.kubelet
         )
         self._node_count = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,6 +98,11 @@ class SimulatedControlPlane:
 
     def client(self, user_agent: str = "test") -> Client:
         return Client(self.transport(user_agent))
+
+    def _part(self, name: str) -> Client:
+        """The client of one of the cluster's own parts."""
+        transport = self.transport(name)
+        return Client(self._weather.wrap(transport) if self._weather is not None else transport)
 
     def add_namespace(self, name: str) -> None:
         self.api.registry.create(NAMESPACES, "", {"metadata": {"name": name}}, WriteOptions())

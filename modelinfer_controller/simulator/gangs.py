@@ -47,10 +47,10 @@ def gang_name(pod: PlainObject, *, is_native_served: bool) -> GangName | None:
     return GangName(ObjectName(namespace, native), True) if native and is_native_served else None
 
 
-def gang_of(pod_group: PlainObject) -> Gang:
-    """What the PodGroup, of either kind, asks for."""
+def gang_of(pod_group: PlainObject, *, is_native: bool) -> Gang:
+    """What the PodGroup asks for."""
     spec = pod_group.spec
-    if pod_group.api_version.startswith("scheduling.k8s.io/"):
+    if is_native:
         policy = spec.get("schedulingPolicy") or {}
         return Gang((policy.get("gang") or {}).get("minCount", 1))
     return Gang(spec.get("minMember") or 0, spec.get("minTaskMember") or {})

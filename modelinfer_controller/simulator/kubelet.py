@@ -6,7 +6,7 @@ Status patches and deletions carry the pod's UID, so it can serve a real API ser
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.cache.group import InformerGroup
@@ -22,6 +22,8 @@ from modelinfer_controller.simulator.objects import Object
 from modelinfer_controller.simulator.pod_runtime import PodRuntime
 from modelinfer_controller.simulator.resources import PODS, PlainObject
 from modelinfer_controller.simulator.strategies import Addresses
+
+_RETRY = timedelta(seconds=1)
 
 Script = Callable[[PlainObject], Behaviour]
 
@@ -117,8 +119,10 @@ class Kubelet:
             return Result()
         try:
             return await (self._terminate(pod) if pod.metadata.is_terminating else self._advance(pod))
-        except (NotFound, Conflict, Invalid):
-            return Result()  # the pod is gone, or another one bears its name: the watch will tell
+        except NotFound:
+            return Result()  # the watch will tell
+        except (Conflict, Invalid):
+            return Result(requeue_after=_RETRY)  # another pod bears the name, as the watch may still have to tell
 
     async def _advance(self, pod: PlainObject) -> Result:
         if pod.is_finished and pod.metadata.uid not in self._runtime_by_uid:

@@ -12,7 +12,7 @@ from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, 
 from modelinfer_controller.kube.client import STRATEGIC_MERGE_PATCH, Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Controller, Result
-from modelinfer_controller.kube.errors import Conflict, NotFound
+from modelinfer_controller.kube.errors import NotFound
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.simulator.kubelet import Kubelet
 from modelinfer_controller.simulator.objects import Object, timestamp
@@ -143,8 +143,8 @@ class NodeController:
         body = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
         try:
             await self._client.patch(PODS, *pod.name, body, content_type=STRATEGIC_MERGE_PATCH, subresource="status")
-        except (NotFound, Conflict):
-            return  # gone, or another pod by now
+        except NotFound:
+            return
 
     async def _evict(self, node: str, lost_at: datetime) -> Result:
         """Deletes the pods whose toleration has run out; comes back for the others."""
@@ -166,7 +166,7 @@ class NodeController:
     async def _delete(self, pod: PlainObject, grace: int | None) -> None:
         try:
             await self._client.delete(PODS, *pod.name, uid=pod.metadata.uid, grace_period_seconds=grace)
-        except (NotFound, Conflict):
+        except NotFound:
             return
 
 

@@ -132,7 +132,7 @@ class Scheduler:
         if pod_group is None:
             refusal = Unschedulable(f'waiting for pods\' pod group "{name.group.name}" to appear in scheduling queue')
             return [(pod, refusal) for pod in pods]
-        gang, bound = gang_of(pod_group), self._bound_members(name)
+        gang, bound = gang_of(pod_group, is_native=name.is_native), self._bound_members(name)
         if not gang.is_complete([*bound, *pods]):
             count = len(bound) + len(pods)
             refusal = Unschedulable(f"pod group is not ready, {count} of at least {gang.min_count} pods exist")
