@@ -1,0 +1,256 @@
+"""Kubernetes Events: what a user must know, told without flooding them or the server."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from modelinfer_controller.api.core import Event, KubeObject
+from modelinfer_controller.kube.backoff import Random, exponential, jittered
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.errors import ApiError, NotFound, is_transient
+from modelinfer_controller.kube.resource import CORE_EVENTS, Resource
+from modelinfer_controller.kube.transport import TransportError
+
+MAX_MESSAGE_LENGTH = 1024
+MAX_PENDING = 1000  # different events that wait to be sent; more are dropped
+MAX_REMEMBERED = 4096  # series, and objects with a limit; the least recently used are forgotten
+BURST = 25  # for each object, as client-go has it
+SECONDS_PER_EVENT = 300.0  # for each object, once its burst is used up
+MAX_ATTEMPTS = 5
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T", bound=KubeObject)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class EventType(StrEnum):
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class ObjectReference(NamedTuple):
+    """What an event is about."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def reference_to(obj: T, resource: Resource[T]) -> ObjectReference:
+    """The resource says what lists leave out: apiVersion and kind."""
+    metadata = obj.metadata
+    return ObjectReference(resource.api_version, resource.kind, metadata.namespace, metadata.name, metadata.uid)
+
+
+class EventsApi(Protocol):
+    """What is needed of the client."""
+
+    async def create(self, resource: Resource[Event], namespace: str | None, body: Mapping[str, Any]) -> Event: ...
+
+    async def patch(
+        self, resource: Resource[Event], namespace: str | None, name: str, body: Mapping[str, Any]
+    ) -> Event: ...
+
+
+class _Told(NamedTuple):
+    """What makes two events the same: told again, it counts up."""
+
+    regarding: ObjectReference
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Occurrences:
+    count: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(slots=True)
+class _Series:
+    """An event on the server."""
+
+    name: str
+    count: int
+
+
+class EventRecorder:
+    """Records events at once and sends them from `run`, one after the other, in the order of their first occurrence.
+
+    The same event about the same object becomes one Event with a count; while it waits to be sent it is one request
+    however often it occurs. For each object BURST events are sent, then one in SECONDS_PER_EVENT; what exceeds that
+    or MAX_PENDING is dropped and counted. An event that the server refuses is logged and given up: events are a
+    courtesy, nothing depends on them.
+    """
+
+    def __init__(self, api: EventsApi, component: str, *, instance: str = "", clock: Clock, random: Random) -> None:
+        self.dropped_count = 0
+        self._api = api
+        self._component = component
+        self._instance = instance
+        self._clock = clock
+        self._random = random
+        self._pending: OrderedDict[_Told, _Occurrences] = OrderedDict()
+        self._series: OrderedDict[_Told, _Series] = OrderedDict()
+        self._limits: OrderedDict[ObjectReference, _TokenBucket] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._is_running = False
+        self._is_stopped = False
+        self._last_stamp = 0
+
+    def record(self, regarding: ObjectReference, type_: EventType, reason: str, message: str) -> None:
+        """Never waits, never raises. reason is one CamelCase word; the message is cut at MAX_MESSAGE_LENGTH."""
+        told = _Told(regarding, type_, reason, _cut(message))
+        now = self._clock.now()
+        waiting = self._pending.get(told)
+        if waiting is not None:
+            waiting.count += 1
+            waiting.last = now
+        elif self._is_stopped or len(self._pending) >= MAX_PENDING or not self._limit_of(regarding).take():
+            self.dropped_count += 1
+        else:
+            self._pending[told] = _Occurrences(1, now, now)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Sends until `flush`, or cancellation, which drops what is pending."""
+        self._is_running = True
+        try:
+            while self._pending or not self._is_stopped:
+                if not self._pending:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                told, occurrences = self._pending.popitem(last=False)
+                await self._deliver(told, occurrences)
+        finally:
+            self._is_running = False
+            self._ended.set()
+
+    async def flush(self) -> None:
+        """Takes no more, and waits until `run` has sent what it can and ended. The caller bounds the time."""
+        self._is_stopped = True
+        self._wake.set()
+        if self._is_running:
+            await self._ended.wait()
+
+    async def _deliver(self, told: _Told, occurrences: _Occurrences) -> None:
+        for failures in range(MAX_ATTEMPTS):
+            try:
+                return await self._send(told, occurrences)
+            except (ApiError, TransportError) as error:
+                if self._is_stopped or failures == MAX_ATTEMPTS - 1 or not is_transient(error):
+                    self._give_up(told, error)
+                    return None
+            await asyncio.sleep(jittered(exponential(1.0, 10.0, failures), 0.5, self._random))
+        return None
+
+    def _give_up(self, told: _Told, error: Exception) -> None:
+        self.dropped_count += 1
+        log.warning("Event not sent", reason=told.reason, object=told.regarding.name, error=repr(error))
+
+    async def _send(self, told: _Told, occurrences: _Occurrences) -> None:
+        series = self._series.get(told)
+        if series is not None:
+            try:
+                return await self._count_up(told, series, occurrences)
+            except NotFound:  # events live for an hour
+                del self._series[told]
+        name = f"{told.regarding.name}.{self._next_stamp():x}"
+        await self._api.create(CORE_EVENTS, _namespace(told), self._body(name, told, occurrences))
+        _remember(self._series, told, _Series(name, occurrences.count))
+        return None
+
+    async def _count_up(self, told: _Told, series: _Series, occurrences: _Occurrences) -> None:
+        count = series.count + occurrences.count
+        body = {"count": count, "lastTimestamp": _time(occurrences.last)}
+        await self._api.patch(CORE_EVENTS, _namespace(told), series.name, body)
+        series.count = count
+        _remember(self._series, told, series)
+
+    def _body(self, name: str, told: _Told, occurrences: _Occurrences) -> Mapping[str, Any]:
+        regarding = told.regarding
+        return {
+            "apiVersion": CORE_EVENTS.api_version,
+            "kind": CORE_EVENTS.kind,
+            "metadata": {"name": name, "namespace": _namespace(told)},
+            "involvedObject": {
+                "apiVersion": regarding.api_version,
+                "kind": regarding.kind,
+                "namespace": regarding.namespace,
+                "name": regarding.name,
+                "uid": regarding.uid,
+            },
+            "type": told.type,
+            "reason": told.reason,
+            "message": told.message,
+            "count": occurrences.count,
+            "firstTimestamp": _time(occurrences.first),
+            "lastTimestamp": _time(occurrences.last),
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "reportingInstance": self._instance,
+        }
+
+    def _limit_of(self, regarding: ObjectReference) -> "_TokenBucket":
+        limit = self._limits.get(regarding) or _TokenBucket(BURST, SECONDS_PER_EVENT)
+        _remember(self._limits, regarding, limit)
+        return limit
+
+    def _next_stamp(self) -> int:
+        """Microseconds, never the same twice: it makes an event's name."""
+        now = int(self._clock.now().timestamp() * 1e6)
+        self._last_stamp = max(now, self._last_stamp + 1)
+        return self._last_stamp
+
+
+class _TokenBucket:
+    """Starts with `burst` tokens and gains one in `seconds`, up to burst."""
+
+    def __init__(self, burst: int, seconds: float) -> None:
+        self._burst = burst
+        self._seconds = seconds
+        self._tokens = float(burst)
+        self._at = asyncio.get_running_loop().time()
+
+    def take(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) / self._seconds)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def _remember(remembered: OrderedDict[K, V], key: K, value: V) -> None:
+    remembered[key] = value
+    remembered.move_to_end(key)
+    if len(remembered) > MAX_REMEMBERED:
+        remembered.popitem(last=False)
+
+
+def _namespace(told: _Told) -> str:
+    """Events about cluster-scoped objects live in the namespace default."""
+    return told.regarding.namespace or "default"
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE_LENGTH else message[: MAX_MESSAGE_LENGTH - 1] + "…"
+
+
+def _time(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
