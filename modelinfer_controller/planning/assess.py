@@ -13,6 +13,7 @@ from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang, revision, rollout, scale
 from modelinfer_controller.planning.group import Group, GroupPlan, plan_group
 from modelinfer_controller.planning.observed import NO_RECORD, Observed, Owner, PodView
+from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.revision import Revision
 from modelinfer_controller.planning.rollout import GroupState, Rollout
 from modelinfer_controller.planning.scale import Budget
@@ -69,17 +70,19 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     ordinals = sorted({*range(budget.replicas), *observed.pods_by_group})
     groups = {ordinal: _group(ordinal, observed, update, current, budget) for ordinal in ordinals}
     states = {ordinal: _state(group, owner) for ordinal, group in groups.items()}
-    decided = rollout.decide(states, update.name, budget, is_rolling=_is_rolling(owner))
-    for ordinal in decided.target:
+    surge = rollout.surge_of(states, update.name, budget) if _is_rolling(owner) else 0
+    for ordinal in range(budget.replicas, budget.replicas + surge):
         if ordinal not in groups:
             groups[ordinal] = _group(ordinal, observed, update, current, budget)
+            states[ordinal] = _state(groups[ordinal], owner)
+    decided = rollout.decide(states, update.name, budget, surge)
     living = {ordinal: _at_its_turn(groups[ordinal], decided, update, observed) for ordinal in decided.target}
     plans = {o: plan_group(group, observed, now) for o, group in living.items() if group is not None}
     return Assessment(observed, now, update, current, budget, groups, states, decided, plans)
 
 
 def _is_rolling(owner: Owner) -> bool:
-    """Whether a rollout had begun by the last status, which is what tells surge groups from scaled-down ones."""
+    """Whether a rollout had begun by the last status, which tells its surge groups from those that are scaled away."""
     condition = condition_of(owner.status.conditions, UPDATE_IN_PROGRESS)
     return condition is not None and condition.status == "True"
 
@@ -140,17 +143,16 @@ def _group_revision(
             return default
         # A revision that somebody deleted cannot be built from any more; the pods are told apart by its name alone.
         return known.get(name) or Revision(name, 0, "", default.template)
-    if record.complete or record.rebuilds:
+    if is_settled(record):
         return known.get(record.revision, default)
     return default
 
 
 def _state(group: Group, owner: Owner) -> GroupState:
-    is_settled = bool(group.record.complete or group.record.rebuilds)
     return GroupState(
         ordinal=group.ordinal,
         revision=group.revision.name,
-        exists=bool(group.live_pods) or is_settled,
+        exists=bool(group.live_pods) or is_settled(group.record),
         is_available=bool(group.live_pods or not group.shape.pod_count_by_instance) and group.is_available(owner),
     )
 

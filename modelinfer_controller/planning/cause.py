@@ -36,7 +36,7 @@ def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None,
     if failure is not None:
         return _cause(failure.reason, failure.message)
     if plan is not None and plan.obstacles:
-        return _cause("NameCollision", plan.obstacles[0])
+        return _cause(*plan.obstacles[0])
     if plan is not None and (waiting := _longest_wait(plan)) is not None:
         return _waiting_cause(waiting)
     return _pod_cause(group) or _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)

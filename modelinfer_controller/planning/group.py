@@ -8,6 +8,7 @@ from typing import Any
 
 from modelinfer_controller.api import labels, names
 from modelinfer_controller.api.core import Service
+from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.actions import (
@@ -30,6 +31,7 @@ from modelinfer_controller.planning.observed import (
     Place,
     PodGroupKey,
     PodView,
+    Trouble,
     pod_name,
 )
 from modelinfer_controller.planning.recovery import (
@@ -39,10 +41,14 @@ from modelinfer_controller.planning.recovery import (
     blocked_scopes,
     incarnation_due,
     is_condemned,
+    is_settled,
     recover,
     scopes_of,
 )
 from modelinfer_controller.planning.revision import Revision, RevisionTemplate, RoleTemplate
+
+NAME_COLLISION = "NameCollision"
+REVISION_MISSING = "RevisionMissing"
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,13 @@ class Group:
         """Complete instances of the role all of whose pods are ready and not condemned."""
         ready: dict[int, int] = {}
         for pod in self.own_pods:
-            if pod.is_ready and pod.place.role == role.name.lower() and not is_condemned(pod, self.record):
-                ready[pod.place.instance] = ready.get(pod.place.instance, 0) + (pod.place.worker_index < role.pod_count)
+            if (
+                pod.is_ready
+                and pod.place.role == role.name.lower()
+                and pod in self.shape
+                and not is_condemned(pod, self.record)
+            ):
+                ready[pod.place.instance] = ready.get(pod.place.instance, 0) + 1
         return sum(count == role.pod_count for count in ready.values())
 
     def is_available(self, owner: Owner) -> bool:
@@ -105,20 +116,20 @@ class GroupPlan:
     pod_groups: tuple[Action, ...] = ()
     services: tuple[Action, ...] = ()
     pods: tuple[Action, ...] = ()
-    obstacles: tuple[str, ...] = ()  # names that others bear, in words
+    obstacles: tuple[Trouble, ...] = ()  # what only the user can clear away: names that others bear, a lost revision
 
 
 def plan_group(group: Group, observed: Observed, now: datetime) -> GroupPlan:
     owner = observed.owner
     if not group.revision.payload:
-        lost = f"ControllerRevision {group.revision.name}, which its pods were made from, is gone: they are left as they are"
-        return GroupPlan(Recovery(group.record), obstacles=(lost,))
+        lost = f"ControllerRevision {group.revision.name}, which its pods are of, is gone: they are left as they are"
+        return GroupPlan(Recovery(group.record), obstacles=(Trouble(REVISION_MISSING, lost),))
     identity = identity_of(owner)
     recovery = recover(_ground(group, owner, now))
     rebuilt = replace(group, record=recovery.record)
     pod_groups, is_gated = _pod_groups(rebuilt, observed, identity)
     pods: list[Action] = [*_deletions(rebuilt, recovery), *_repairs(rebuilt, recovery, identity)]
-    missing = list(_missing_places(rebuilt, recovery))
+    missing = list(_missing_places(rebuilt, recovery, owner.spec.recovery_policy))
     taken = {place: observed.reserved_by("Pod", pod_name(owner, place)) for place in missing}
     creations = [] if is_gated else [_creation(place, rebuilt, owner) for place in missing if not taken[place]]
     return GroupPlan(
@@ -182,16 +193,28 @@ def _repairs(group: Group, recovery: Recovery, identity: OwnerIdentity) -> Itera
             yield PatchPodMetadata(pod.place, pod.name, pod.uid, wrong, notes)
 
 
-def _missing_places(group: Group, recovery: Recovery) -> Iterator[Place]:
+def _missing_places(group: Group, recovery: Recovery, policy: RecoveryPolicy) -> Iterator[Place]:
     """Places to fill now: none of a scope that is still being cleared, nor of one that waits to be rebuilt."""
+    present = {pod.place for pod in group.pods}
+    missing = [place for place in group.shape.places(group.ordinal) if place not in present]
+    if not missing:
+        return
     if any(pod.revision not in ("", group.revision.name) for pod in group.pods):
         return  # a group is built wholly from one revision: the strays must be gone first
-    present = {pod.place for pod in group.pods}
-    blocked = blocked_scopes(group.own_pods, recovery.record)
+    if group.pods and not group.live_pods and not is_settled(recovery.record):
+        return  # it was taken down: terminating is final until all of it is gone
     waiting = recovery.lost if not recovery.rebuilds else recovery.lost - _rebuilt_places(group, recovery)
-    for place in group.shape.places(group.ordinal):
-        if place not in present and place not in waiting and not blocked.intersection(scopes_of(place)):
-            yield place
+    blocked = blocked_scopes(group.own_pods, recovery.record)
+    leaving = set[InstanceKey]() if policy is RecoveryPolicy.NONE else _leaving_instances(group)
+    for place in missing:
+        if place in waiting or (place.role, place.instance) in leaving or blocked.intersection(scopes_of(place)):
+            continue
+        yield place
+
+
+def _leaving_instances(group: Group) -> set[InstanceKey]:
+    """Instances of which there are only terminating pods: those made anew are not to meet them."""
+    return {pod.instance for pod in group.pods} - {pod.instance for pod in group.live_pods}
 
 
 def _rebuilt_places(group: Group, recovery: Recovery) -> set[Place]:
@@ -273,14 +296,20 @@ def _pod_groups(group: Group, observed: Observed, identity: OwnerIdentity) -> tu
             return actions, True
         return [*actions, CreatePodGroup(group.ordinal, key, gang.body(identity, key, desired))], False
     if stored.metadata.is_terminating:
-        return actions, True
+        # Kubernetes' own goes after its last pod. While some live it still gates, and waiting would be for ever.
+        return actions, not group.live_pods
     if patch := gang.patch(stored, key.scheduler, desired):
         actions.append(PatchPodGroup(group.ordinal, key, stored.metadata.uid, patch))
     return actions, False
 
 
-def _obstacles(group: Group, observed: Observed, pods_taken: Sequence[str]) -> Iterator[str]:
-    yield from pods_taken
+def _obstacles(group: Group, observed: Observed, pods_taken: Sequence[str]) -> Iterator[Trouble]:
+    return (Trouble(NAME_COLLISION, by) for by in (*pods_taken, *_names_taken(group, observed)))
+
+
+def _names_taken(group: Group, observed: Observed) -> Iterator[str]:
+    if not observed.reserved:
+        return
     for key, role in _instances_with_workers(group):
         name = names.service_name(observed.owner.name, group.ordinal, role.name, key.instance)
         if by := observed.reserved_by("Service", name):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
+
 from modelinfer_controller.api import labels, names
 from modelinfer_controller.api.modelinfer import API_VERSION, KIND
 from modelinfer_controller.planning import topology
@@ -23,6 +25,8 @@ from modelinfer_controller.planning.revision import (
     data_of,
     template_of_payload,
 )
+
+_ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 
 
 class OwnerIdentity(NamedTuple):
@@ -169,12 +173,17 @@ def _pod(
         "metadata": {
             "name": words.pod,
             "namespace": owner.namespace,
-            "labels": {**metadata.labels, **_own_labels(owner, revision_name, role, words, kind)},
+            "labels": {**_foreign(metadata.labels), **_own_labels(owner, revision_name, role, words, kind)},
             "annotations": {**metadata.annotations, **own_annotations},
             "ownerReferences": [owner.reference()],
         },
         "spec": _pod_spec(owner, template, role, words, kind),
     }
+
+
+def _foreign(template_labels: Mapping[str, str]) -> dict[str, str]:
+    """A template's labels but for those that say what a pod is not."""
+    return {key: value for key, value in template_labels.items() if key not in (labels.ENTRY, labels.GROUP_LEADER)}
 
 
 def _pod_spec(
@@ -236,14 +245,26 @@ def _instance_labels(owner: OwnerIdentity, role: RoleTemplate, group: int, insta
     }
 
 
-def revision_body(owner: OwnerIdentity, revision: Revision) -> dict[str, Any]:
+def revision_body(owner: OwnerIdentity, revision: Revision) -> bytes:
+    """JSON of the ControllerRevision."""
     metadata = owner.child_metadata(revision.name, {})
     if revision.change_cause:
         metadata["annotations"] = {labels.CHANGE_CAUSE: revision.change_cause}
-    return {
+    body = {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": metadata,
         "revision": revision.number,
-        "data": data_of(revision),
+        "data": msgspec.Raw(server_json(data_of(revision)).encode()),
     }
+    return msgspec.json.encode(body)
+
+
+def server_json(value: Any) -> str:
+    """JSON to the byte as kube-apiserver writes it: sorted keys, no white space, and as Go escapes.
+
+    A ControllerRevision's data is kept as it was sent and written anew at each patch, even of the metadata alone, which
+    is refused unless both are the same bytes. The garbage collector's removal of an owner is such a patch.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ESCAPED_BY_GO.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

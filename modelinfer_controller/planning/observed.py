@@ -49,7 +49,10 @@ class Trouble(NamedTuple):
 def place_of(owner: str, pod: str) -> Place | None:
     """The place that a pod's name says, or None for a name that is not one of the owner's."""
     match = PLACE_PATTERN.fullmatch(pod, len(owner) + 1) if pod.startswith(f"{owner}-") else None
-    return match and Place(int(match[1]), match[2], int(match[3]), int(match[4]))
+    if match is None:
+        return None
+    place = Place(int(match[1]), match[2], int(match[3]), int(match[4]))
+    return place if names.pod_name(owner, *place) == pod else None  # "m-00-..." is a name that we would not give
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _announcements(assessment: Assessment) -> Iterator[Announcement]:
                 text += f"{waiting.trigger.pod} {waiting.trigger.why}"
                 yield Announcement("Warning", "BackOff", text)
         for obstacle in group.obstacles:
-            yield Announcement("Warning", "NameCollision", f"group {ordinal}: {obstacle}")
+            yield Announcement("Warning", obstacle.reason, f"group {ordinal}: {obstacle.message}")
 
 
 def _rebuild_text(ordinal: int, rebuild: Rebuild, policy: str) -> str:

@@ -96,6 +96,11 @@ class Ground:
     now: datetime
 
 
+def is_settled(record: GroupRecord) -> bool:
+    """Whether there is anything to remember: the group was complete, with pods, or is being rebuilt."""
+    return any(record.complete.values()) or bool(record.rebuilds)
+
+
 def scopes_of(place: Place) -> tuple[str, str, str]:
     """Every scope that a pod can be rebuilt in, widest first."""
     instance = f"{place.role}-{place.instance}"
@@ -247,16 +252,22 @@ def backoff_after(attempts: int) -> timedelta:
 
 
 def _unnoted(ground: Ground, postponed: Iterable[Postponed]) -> Iterator[tuple[PodView, datetime]]:
-    """Pods whose failure's time must be noted: a crash loop moves the times in its statuses while it waits."""
+    """Pods whose failure's time must be noted: a crash loop moves the times in its statuses while it waits, a node's
+    clock may be ahead, and an evicted pod may say no time at all."""
     waiting = {waiting.scope for waiting in postponed}
     for pod in ground.pods:
         if (
-            pod.has_new_restarts
-            and not (pod.is_terminating or pod.finished_phase or pod.has_failure_note)
+            _has_failed(pod)
+            and not pod.has_failure_note
+            and (not pod.finished_phase or pod.failed_at is None or pod.failed_at > ground.now)
             and pod in ground.shape
             and scope_of(pod.place, ground.policy) in waiting
         ):
             yield pod, min(pod.failed_at or ground.now, ground.now)
+
+
+def _has_failed(pod: PodView) -> bool:
+    return not pod.is_terminating and (pod.has_new_restarts or bool(pod.finished_phase))
 
 
 def _noting_completeness(ground: Ground) -> GroupRecord:
@@ -284,8 +295,11 @@ def _exists(scope: str, ground: Ground) -> bool:
 
 
 def _complete(ground: Ground, missing: set[InstanceKey]) -> dict[str, int]:
-    """Instances 0..n-1 of each role that are or were complete; learnt only while the whole group is complete."""
-    counts: dict[str, int] = {}
+    """Instances 0..n-1 of each role that are or were complete; learnt only while the whole group is complete.
+
+    A role of no instances counts as well, so that a group that waits for its turn is known to have none.
+    """
+    counts = dict.fromkeys(ground.shape.role_names.values(), 0) if not missing else dict[str, int]()
     for key in ground.shape.pod_count_by_instance:
         name = ground.shape.role_names[key.role]
         was_complete = key.instance < ground.record.complete.get(name, 0)

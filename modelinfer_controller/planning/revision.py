@@ -21,6 +21,7 @@ from modelinfer_controller.api.modelinfer import ApiModel, PodTemplateSpec, Topo
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH
 
 HASH_LENGTH = 10
+CONSTRAINT_DEFAULTS: Mapping[str, Any] = {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
 HISTORY_LIMIT = 10  # unused revisions that are kept
 
 
@@ -89,14 +90,21 @@ def payload_of_spec(spec: bytes, gang_scheduler: GangScheduler | None) -> str:
     if scheduler_name := stored.get("schedulerName"):
         payload["schedulerName"] = scheduler_name
     if constraints := stored.get("topologySpreadConstraints"):
-        payload["topologySpreadConstraints"] = constraints
+        payload["topologySpreadConstraints"] = [{**CONSTRAINT_DEFAULTS, **constraint} for constraint in constraints]
     if gang_scheduler is not None:
         payload["gangScheduler"] = gang_scheduler.value
     return canonical_json(payload)
 
 
 def _role_payload(role: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in {"workerReplicas": 0, **role}.items() if key != "replicas"}
+    """A role without its replicas, the same whether or not defaults and empty metadata are spelled out."""
+    payload = {"workerReplicas": 0, **role}
+    payload.pop("replicas", None)
+    for key in ("entryTemplate", "workerTemplate"):
+        if template := payload.get(key):
+            metadata = {name: value for name, value in (template.get("metadata") or {}).items() if value}
+            payload[key] = {**template, "metadata": metadata or None}
+    return payload
 
 
 def canonical_json(value: Any) -> str:

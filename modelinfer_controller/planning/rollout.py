@@ -58,19 +58,10 @@ class Rollout:
         return {waiting.ordinal: waiting for waiting in self.waiting}
 
 
-def decide(groups: Mapping[int, GroupState], update_revision: str, budget: Budget, *, is_rolling: bool) -> Rollout:
-    """Decide from the states of ordinals 0..replicas-1 (each must be there) and of every other that has pods.
-
-    is_rolling: a rollout had begun and not ended, so groups beyond replicas may be its surge.
-    """
-    surge = _surge(groups, update_revision, budget) if is_rolling else 0
+def decide(groups: Mapping[int, GroupState], update_revision: str, budget: Budget, surge: int) -> Rollout:
+    """Decide from the states of ordinals 0..replicas+surge-1 (each must be there) and of every other that has pods."""
     target = tuple(range(budget.replicas + surge))
-    outdated = [
-        groups[ordinal]
-        for ordinal in target
-        if ordinal in groups and groups[ordinal].exists and groups[ordinal].revision != update_revision
-    ]
-    replace, waiting = _replace(groups, target, outdated, update_revision, budget, surge)
+    replace, waiting = _replace([groups[ordinal] for ordinal in target], update_revision, budget, surge)
     return Rollout(
         target=target,
         replace=replace,
@@ -80,29 +71,42 @@ def decide(groups: Mapping[int, GroupState], update_revision: str, budget: Budge
     )
 
 
-def _surge(groups: Mapping[int, GroupState], update_revision: str, budget: Budget) -> int:
-    """Groups beyond replicas: at most as many as remain to be updated, kept until their places are available again."""
+def surge_of(groups: Mapping[int, GroupState], update_revision: str, budget: Budget) -> int:
+    """Groups beyond replicas while a rollout is under way, from the states of ordinals 0..replicas-1 (each must be
+    there) and of every other that has pods: at most as many as remain to be updated, kept until their places are
+    available again.
+    """
     movable = [groups[ordinal] for ordinal in range(budget.partition, budget.replicas)]
     outdated = sum(group.exists and group.revision != update_revision for group in movable)
     remaining = sum(group.revision != update_revision or not group.is_available for group in movable)
     in_use = max((ordinal - budget.replicas + 1 for ordinal, group in groups.items() if group.exists), default=0)
-    return max(min(budget.max_surge, outdated), min(budget.max_surge, remaining, max(in_use, 0)))
+    surge = max(min(budget.max_surge, outdated), min(budget.max_surge, remaining, max(in_use, 0)))
+    if not remaining:
+        return surge
+    # The availability rule is for surge groups too: one that no other can stand in for stays a while.
+    most = max(surge, min(budget.max_surge, in_use))
+    enough = min(budget.replicas - budget.max_unavailable, _available(groups, budget.replicas + most))
+    available = _available(groups, budget.replicas + surge)
+    while available < enough:
+        extra = groups.get(budget.replicas + surge)
+        available += extra is not None and extra.is_available
+        surge += 1
+    return surge
+
+
+def _available(groups: Mapping[int, GroupState], below: int) -> int:
+    """Available groups of the ordinals below this one."""
+    return sum(group.is_available for ordinal, group in groups.items() if ordinal < below)
 
 
 def _replace(
-    groups: Mapping[int, GroupState],
-    target: tuple[int, ...],
-    outdated: list[GroupState],
-    update_revision: str,
-    budget: Budget,
-    surge: int,
+    groups: list[GroupState], update_revision: str, budget: Budget, surge: int
 ) -> tuple[tuple[int, ...], tuple[Waiting, ...]]:
-    present = [groups[ordinal] for ordinal in target if ordinal in groups]
+    outdated = [group for group in groups if group.exists and group.revision != update_revision]
     must_stay = budget.replicas - budget.max_unavailable
     may_be_down = budget.max_unavailable + surge
-    available = sum(group.is_available for group in present)
-    down = sum(group.revision == update_revision and not group.is_available for group in present)
-    down += len(target) - len(present)  # surge groups that are yet to be made
+    available = sum(group.is_available for group in groups)
+    down = sum(group.revision == update_revision and not group.is_available for group in groups)
     replace: list[int] = []
     waiting: list[Waiting] = []
     for group in sorted(outdated, key=lambda group: (group.is_available, -group.ordinal)):

@@ -6,10 +6,12 @@ from datetime import datetime
 from modelinfer_controller.api import labels
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.rules import Violation
-from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
+from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
 from modelinfer_controller.planning.cause import Cause, Failure, cause_of
+from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING
+from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.revision import GangScheduler
 from modelinfer_controller.planning.rollout import Rule
 
@@ -40,12 +42,8 @@ def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) ->
         update_revision=assessment.update.name,
         label_selector=f"{labels.NAME}={owner.name},{labels.GROUP_LEADER}=true",
         conditions=_conditions(assessment, failures),
-        groups={str(o): record for o in target if _is_worth_keeping(record := assessment.record(o))},
+        groups={str(o): record for o in target if is_settled(record := assessment.record(o))},
     )
-
-
-def _is_worth_keeping(record: GroupRecord) -> bool:
-    return bool(record.complete or record.rebuilds)
 
 
 def _is_updated(assessment: Assessment) -> bool:
@@ -106,17 +104,25 @@ def _explained(unavailable: Sequence[int], causes: Mapping[int, Cause]) -> str:
 
 def _progressing(assessment: Assessment, unavailable: Sequence[int], causes: Mapping[int, Cause]) -> Condition:
     replacing = _outdated(assessment)
-    leftovers = [ordinal for ordinal in assessment.removed_ordinals if assessment.observed.pods_by_group.get(ordinal)]
+    leftovers = _leftovers(assessment)
     if replacing:
         text = f"{len(replacing)} groups are to be replaced by revision {assessment.update.name}"
         return _condition(PROGRESSING, True, "RollingUpdate", text)
     if unavailable:
-        blocked = causes[unavailable[0]].reason == "NameCollision"
+        reason = causes[unavailable[0]].reason
+        if reason in (NAME_COLLISION, REVISION_MISSING):
+            text = f"{len(unavailable)} groups cannot become available: {_explained(unavailable, causes)}"
+            return _condition(PROGRESSING, False, reason, text)
         text = f"{len(unavailable)} groups are on their way to being available: {_explained(unavailable, causes)}"
-        return _condition(PROGRESSING, not blocked, "NameCollision" if blocked else "GroupsProgressing", text)
+        return _condition(PROGRESSING, True, "GroupsProgressing", text)
     if leftovers:
         return _condition(PROGRESSING, True, "ScalingDown", f"{len(leftovers)} groups are being removed")
     return _condition(PROGRESSING, False, "AsSpecified", "the groups are as specified")
+
+
+def _leftovers(assessment: Assessment) -> list[int]:
+    """Groups that are not to be, of which there are still pods."""
+    return [ordinal for ordinal in assessment.removed_ordinals if assessment.observed.pods_by_group.get(ordinal)]
 
 
 def _outdated(assessment: Assessment) -> list[int]:
@@ -136,9 +142,13 @@ def _update_in_progress(assessment: Assessment) -> Condition:
         why = f"; group {waiting.ordinal} waits for the {waiting.rule.value} rule" if waiting else ""
         text = f"{len(movable) - len(outdated)} of {len(movable)} groups are at revision {update}{why}"
         return _condition(UPDATE_IN_PROGRESS, True, "RollingUpdate", text)
-    if was_rolling is not None and was_rolling.status == "True" and (unfinished or surge):
-        text = f"all groups are at revision {update}; {len(unfinished)} are not available yet"
-        return _condition(UPDATE_IN_PROGRESS, True, "WaitingForGroups", text)
+    if was_rolling is not None and was_rolling.status == "True":
+        if unfinished or surge:
+            text = f"all groups are at revision {update}; {len(unfinished)} are not available yet"
+            return _condition(UPDATE_IN_PROGRESS, True, "WaitingForGroups", text)
+        if leftovers := _leftovers(assessment):
+            text = f"all groups are at revision {update}; {len(leftovers)} extra groups are being removed"
+            return _condition(UPDATE_IN_PROGRESS, True, "RemovingGroups", text)
     held = [w for w in assessment.rollout.waiting if w.rule is Rule.PARTITION]
     if held:
         text = f"{len(held)} groups are held at their revisions by partition {assessment.budget.partition}"

@@ -1,0 +1,500 @@
+"""A toy world that carries out Plans: objects in dictionaries, pods that start and end when a test says so.
+
+Nothing here knows how the planner decides. What a real server would refuse (a name that is taken, a UID that is not
+the object's, a pod of a revision that is not stored) fails the test at once, since no plan from a fresh snapshot may
+ask for it.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from modelinfer_controller.api import labels, names
+from modelinfer_controller.api.core import (
+    Condition,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    ControllerRevision,
+    ObjectMeta,
+    Pod,
+    PodGroup,
+    PodSpec,
+    PodStatus,
+    Service,
+)
+from modelinfer_controller.api.modelinfer import ModelInferSpec
+from modelinfer_controller.api.status import ModelInferStatus
+from modelinfer_controller.planning import manifests
+from modelinfer_controller.planning.actions import (
+    Action,
+    CreatePod,
+    CreatePodGroup,
+    CreateRevision,
+    CreateService,
+    DeletePod,
+    DeletePodGroup,
+    DeleteRevision,
+    DeleteService,
+    PatchPodGroup,
+    PatchPodMetadata,
+    PatchService,
+    Plan,
+    RenumberRevision,
+    group_of,
+)
+from modelinfer_controller.planning.assess import Assessment, assess
+from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.planning.gang import API_VERSIONS
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, Place, PodGroupKey, place_of, view_pod
+from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.revision import GangScheduler, revision_of
+from modelinfer_controller.planning.status import status_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAME = "m"
+NAMESPACE = "ns"
+UID = "uid-of-m"
+
+Spec = dict[str, Any]
+
+
+def a_role(name: str = "decode", replicas: int = 1, workers: int = 0, image: str = "v1") -> Spec:
+    role: Spec = {
+        "name": name,
+        "replicas": replicas,
+        "workerReplicas": workers,
+        "entryTemplate": {"spec": {"containers": [{"name": "main", "image": image}]}},
+    }
+    if workers:
+        role["workerTemplate"] = {"spec": {"containers": [{"name": "main", "image": image}]}}
+    return role
+
+
+def a_spec(replicas: int = 1, *roles: Spec, grace: int = 0, gang: Spec | None = None, **rest: Any) -> Spec:
+    """A stored spec. max_unavailable, max_surge and partition are put where they belong; other keywords as they are."""
+    update = {
+        key: rest.pop(word)
+        for word, key in (("max_unavailable", "maxUnavailable"), ("max_surge", "maxSurge"), ("partition", "partition"))
+        if word in rest
+    }
+    template: Spec = {"roles": list(roles or (a_role(),)), "restartGracePeriodSeconds": grace}
+    if gang is not None:
+        template["gangSchedule"] = gang
+    return {
+        "replicas": replicas,
+        "template": template,
+        "rolloutStrategy": {"type": "InferGroupRollingUpdate", "rollingUpdateConfiguration": update},
+        **rest,
+    }
+
+
+T = TypeVar("T")
+
+
+def decode(kind: type[T], body: bytes | Mapping[str, Any]) -> T:
+    return msgspec.json.decode(body if isinstance(body, bytes) else json.dumps(body).encode(), type=kind)
+
+
+def merge_patch(stored: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(stored) if isinstance(stored, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+class World:
+    """The children of one ModelInfer, its spec and status, and the time of day.
+
+    bad_images: pods with one of these never become ready.
+    """
+
+    def __init__(self, spec: Spec, *, gang_support: GangSupport | None = None) -> None:
+        self.now = START
+        self.spec = copy.deepcopy(spec)
+        self.generation = 1
+        self.annotations: dict[str, str] = {}
+        self.status = ModelInferStatus()
+        self.pods: dict[str, Pod] = {}
+        self.images: dict[str, str] = {}
+        self.services: dict[str, Service] = {}
+        self.pod_groups: dict[PodGroupKey, PodGroup] = {}
+        self.revisions: dict[str, ControllerRevision] = {}
+        self.reserved: dict[tuple[str, str], str] = {}
+        self.gang_support = gang_support or GangSupport()
+        self.bad_images: set[str] = set()
+        self.is_deleted = False
+        self.failures: dict[int | None, Failure] = {}
+        self.status_writes = 0
+        self._uids = 0
+
+    # -- what the controller sees ----------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> Owner:
+        spec_json = json.dumps(self.spec, sort_keys=True).encode()
+        return Owner(
+            metadata=ObjectMeta(
+                name=NAME,
+                namespace=NAMESPACE,
+                uid=UID,
+                generation=self.generation,
+                annotations=dict(self.annotations),
+                deletion_timestamp=self.now if self.is_deleted else None,
+            ),
+            spec=ModelInferSpec.model_validate_json(spec_json),
+            spec_json=spec_json,
+            status=self.status,
+        )
+
+    def observe(self, pods: Iterable[Pod] | None = None) -> Observed:
+        views = [view_pod(NAME, pod) for pod in (self.pods.values() if pods is None else pods)]
+        return Observed(
+            owner=self.owner,
+            pods=tuple(view for view in views if view is not None),
+            services=dict(self.services),
+            pod_groups=dict(self.pod_groups),
+            revisions=tuple(revision_of(stored, labels.CHANGE_CAUSE) for stored in self.revisions.values()),
+            reserved=dict(self.reserved),
+            gang_support=self.gang_support,
+        )
+
+    def assess(self) -> Assessment:
+        return assess(self.observe(), self.now)
+
+    def plan(self) -> Plan:
+        return plan(self.assess())
+
+    def plan_update_revision(self) -> str:
+        return self.assess().update.name
+
+    # -- one reconcile ---------------------------------------------------------------------------------------------
+
+    def reconcile(
+        self, refuse: Callable[[Action], Failure | None] = lambda _: None, crash_after: int | None = None
+    ) -> Plan:
+        """Observe, plan, carry out, write the status.
+
+        refuse says which actions the server turns down; crash_after: the controller dies after so many writes,
+        the status among them.
+        """
+        assessment = self.assess()
+        decided = plan(assessment)
+        check_one_writer(decided)
+        writes_left = [crash_after if crash_after is not None else 10**9]
+        failures: dict[int | None, Failure] = {}
+        if decided.record_first and not self._write(lambda: self._store(status_of(assessment, {})), writes_left):
+            return decided
+        for stage in decided.stages:
+            failed_before = dict(failures)
+            for action in stage:
+                group = group_of(action)
+                if None in failed_before or (group is not None and group in failed_before):
+                    continue
+                if (failure := refuse(action)) is not None:
+                    failures.setdefault(group, failure)
+                elif not self._write(lambda action=action: self.carry_out(action), writes_left):  # type: ignore[misc]
+                    return decided
+        self.failures = failures
+        self._write(lambda: self._store(status_of(assessment, failures)), writes_left)
+        return decided
+
+    @staticmethod
+    def _write(write: Callable[[], None], writes_left: list[int]) -> bool:
+        if writes_left[0] <= 0:
+            return False
+        writes_left[0] -= 1
+        write()
+        return True
+
+    def _store(self, status: ModelInferStatus) -> None:
+        if not self.is_deleted and status != self.status:
+            self.status_writes += 1
+            self.status = status
+
+    def carry_out(self, action: Action) -> None:
+        match action:
+            case CreateRevision(revision):
+                assert revision.name not in self.revisions, f"revision {revision.name} exists"
+                assert ("ControllerRevision", revision.name) not in self.reserved
+                body = manifests.revision_body(self.identity, revision)
+                self.revisions[revision.name] = self._born(decode(ControllerRevision, body))
+            case RenumberRevision(name, uid, number):
+                assert self.revisions[name].metadata.uid == uid
+                self.revisions[name] = msgspec.structs.replace(self.revisions[name], revision=number)
+            case DeleteRevision(name, uid):
+                assert self.revisions.pop(name).metadata.uid == uid
+            case CreatePodGroup(_, key, body):
+                assert key not in self.pod_groups, f"PodGroup {key} exists"
+                assert self.gang_support.serves(key.scheduler)
+                assert body["apiVersion"] == API_VERSIONS[key.scheduler]
+                self.pod_groups[key] = self._born(decode(PodGroup, body))
+            case PatchPodGroup(_, key, uid, patch):
+                stored_group = self.pod_groups[key]
+                assert stored_group.metadata.uid == uid
+                spec = merge_patch(stored_group.spec, patch["spec"])
+                assert spec != stored_group.spec, f"patch of {key} changes nothing: {patch}"
+                self.pod_groups[key] = msgspec.structs.replace(stored_group, spec=spec)
+            case DeletePodGroup(_, key, uid):
+                self._delete_pod_group(key, uid)
+            case CreateService(_, name, body):
+                assert name not in self.services, f"Service {name} exists"
+                assert ("Service", name) not in self.reserved
+                self.services[name] = self._born(decode(Service, body))
+            case PatchService(_, name, uid, patch):
+                service = self.services[name]
+                assert service.metadata.uid == uid
+                patched = decode(Service, msgspec.json.encode(merge_patch(msgspec.to_builtins(service), patch)))
+                assert patched != service, f"patch of {name} changes nothing: {patch}"
+                self.services[name] = patched
+            case DeleteService(_, name, uid):
+                assert self.services.pop(name).metadata.uid == uid
+            case CreatePod(place, name, revision, incarnation):
+                self._create_pod(place, name, manifests.pod_body(self.identity, revision, place, incarnation))
+                assert revision.name in self.revisions, f"{name} is of revision {revision.name}, which is not stored"
+            case PatchPodMetadata(_, name, uid, own_labels, annotations):
+                pod = self.pods[name]
+                assert pod.metadata.uid == uid
+                metadata = msgspec.structs.replace(
+                    pod.metadata,
+                    labels=merge_patch(pod.metadata.labels, own_labels),
+                    annotations=merge_patch(pod.metadata.annotations, annotations),
+                )
+                assert metadata != pod.metadata, f"patch of {name} changes nothing"
+                self.pods[name] = msgspec.structs.replace(pod, metadata=metadata)
+            case DeletePod(_, name, uid, reason):
+                assert reason
+                pod = self.pods[name]
+                assert pod.metadata.uid == uid, f"{name} is another pod by now"
+                assert not pod.metadata.is_terminating, f"{name} is going away already"
+                self.delete_pod(name)
+
+    @property
+    def identity(self) -> manifests.OwnerIdentity:
+        return manifests.OwnerIdentity(NAMESPACE, NAME, UID)
+
+    def _create_pod(self, place: Place, name: str, body: bytes) -> None:
+        assert name not in self.pods, f"pod {name} exists"
+        assert ("Pod", name) not in self.reserved, f"the name {name} is another's"
+        assert place_of(NAME, name) == place
+        raw = msgspec.json.decode(body)
+        self._check_gang(raw)
+        pod: Pod = self._born(decode(Pod, body))
+        self.images[name] = raw["spec"]["containers"][0]["image"]
+        self.pods[name] = msgspec.structs.replace(pod, status=PodStatus(phase="Pending"))
+
+    def _check_gang(self, pod: Mapping[str, Any]) -> None:
+        """A PodGroup of a kind that is served is there before the pods that it gates."""
+        for scheduler, group in (
+            (GangScheduler.KUBERNETES, pod["spec"].get("schedulingGroup", {}).get("podGroupName")),
+            (GangScheduler.VOLCANO, pod["metadata"]["annotations"].get(labels.VOLCANO_GROUP_NAME)),
+        ):
+            if group is not None and self.gang_support.serves(scheduler):
+                stored = self.pod_groups.get(PodGroupKey(scheduler, group))
+                assert stored is not None, f"PodGroup {group} is not there before its pods"
+                if stored.metadata.is_terminating:
+                    assert any(not p.metadata.is_terminating for p in self.pods_of_group(group)), f"{group} is going"
+
+    def _delete_pod_group(self, key: PodGroupKey, uid: str) -> None:
+        """Kubernetes' own has a finalizer that waits for the pods of the group."""
+        stored = self.pod_groups[key]
+        assert stored.metadata.uid == uid
+        if key.scheduler is GangScheduler.KUBERNETES and self.pods_of_group(key.name):
+            metadata = msgspec.structs.replace(stored.metadata, deletion_timestamp=self.now)
+            self.pod_groups[key] = msgspec.structs.replace(stored, metadata=metadata)
+        else:
+            del self.pod_groups[key]
+
+    def delete_pod_group(self, key: PodGroupKey) -> None:
+        self._delete_pod_group(key, self.pod_groups[key].metadata.uid)
+
+    def pods_of_group(self, group_name: str) -> list[Pod]:
+        return [pod for pod in self.pods.values() if pod.metadata.labels.get(labels.GROUP_NAME) == group_name]
+
+    def _born(self, obj: Any) -> Any:
+        self._uids += 1
+        metadata = msgspec.structs.replace(obj.metadata, uid=f"u{self._uids}", creation_timestamp=self.now)
+        return msgspec.structs.replace(obj, metadata=metadata)
+
+    # -- what happens to pods --------------------------------------------------------------------------------------
+
+    def delete_pod(self, name: str) -> None:
+        """First phase: it is going away; nobody is ready who is."""
+        pod = self.pods[name]
+        if not pod.metadata.is_terminating:
+            metadata = msgspec.structs.replace(pod.metadata, deletion_timestamp=self.now)
+            self.pods[name] = msgspec.structs.replace(pod, metadata=metadata)
+
+    def vanish(self, name: str) -> None:
+        """Second phase, or a deletion that nobody saw."""
+        del self.pods[name]
+        for key, stored in list(self.pod_groups.items()):
+            if stored.metadata.is_terminating and not self.pods_of_group(key.name):
+                del self.pod_groups[key]
+
+    def set_status(self, name: str, status: PodStatus, node: str = "node") -> None:
+        pod = self.pods[name]
+        self.pods[name] = msgspec.structs.replace(pod, status=status, spec=PodSpec(node_name=node))
+
+    def start(self, name: str) -> None:
+        """Running and ready, unless its image is bad. Restarts that it had stay counted."""
+        pod = self.pods[name]
+        if pod.metadata.is_terminating or pod.is_ready or pod.status.phase in ("Failed", "Succeeded"):
+            return
+        if self.images[name] in self.bad_images:
+            waiting = ContainerState(waiting=ContainerStateWaiting(reason="ImagePullBackOff", message="no such image"))
+            self.set_status(
+                name, PodStatus(phase="Pending", container_statuses=(ContainerStatus(name="main", state=waiting),))
+            )
+            return
+        containers = tuple(msgspec.structs.replace(c, ready=True, state=ContainerState()) for c in _containers(pod))
+        ready = Condition(type="Ready", status="True", last_transition_time=self.now)
+        self.set_status(name, PodStatus(phase="Running", conditions=(ready,), container_statuses=containers))
+
+    def unready(self, name: str) -> None:
+        pod = self.pods[name]
+        ready = Condition(type="Ready", status="False", last_transition_time=self.now)
+        self.set_status(name, msgspec.structs.replace(pod.status, conditions=(ready,)))
+
+    def restart(self, name: str) -> None:
+        """Its container exits and is started again; it is not ready."""
+        pod = self.pods[name]
+        ended = ContainerState(terminated=ContainerStateTerminated(exit_code=1, reason="Error", finished_at=self.now))
+        containers = tuple(
+            msgspec.structs.replace(c, ready=False, restart_count=c.restart_count + 1, last_state=ended)
+            for c in _containers(pod)
+        )
+        ready = Condition(type="Ready", status="False", last_transition_time=self.now)
+        self.set_status(name, PodStatus(phase="Running", conditions=(ready,), container_statuses=containers))
+
+    def finish(self, name: str, phase: str = "Failed", reason: str = "Evicted", *, timed: bool = True) -> None:
+        pod = self.pods[name]
+        conditions = (Condition(type="Ready", status="False", last_transition_time=self.now),) if timed else ()
+        status = PodStatus(phase=phase, reason=reason, conditions=conditions, container_statuses=_containers(pod))
+        self.set_status(name, status)
+
+    def kubelet(self) -> bool:
+        """Everything that is on its way gets there: terminating pods are gone, others ready. Whether anything moved."""
+        before = dict(self.pods)
+        for name, pod in before.items():
+            if pod.metadata.is_terminating:
+                self.vanish(name)
+            else:
+                self.start(name)
+        return before != self.pods
+
+    # -- a test's moves --------------------------------------------------------------------------------------------
+
+    def edit(self, change: Callable[[Spec], None] | None = None, **values: Any) -> None:
+        """Change the spec: by a function of it, or top-level fields; the rolling update's by their snake_case names."""
+        before = copy.deepcopy(self.spec)
+        update = self.spec["rolloutStrategy"]["rollingUpdateConfiguration"]
+        for word, value in values.items():
+            match word:
+                case "max_unavailable":
+                    update["maxUnavailable"] = value
+                case "max_surge":
+                    update["maxSurge"] = value
+                case "partition":
+                    update["partition"] = value
+                case "image":
+                    for role in self.spec["template"]["roles"]:
+                        _set_image(role, value)
+                case "roles":
+                    self.spec["template"]["roles"] = value
+                case "grace":
+                    self.spec["template"]["restartGracePeriodSeconds"] = value
+                case "gang":
+                    self.spec["template"].pop("gangSchedule", None)
+                    if value is not None:
+                        self.spec["template"]["gangSchedule"] = value
+                case _:
+                    self.spec[word] = value
+        if change is not None:
+            change(self.spec)
+        self.generation += self.spec != before
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def settle(self, limit: int = 150, *, wait: bool = True) -> None:
+        """Reconcile and let pods move until nothing is left to do; where only time helps, let it pass."""
+        for _ in range(limit):
+            decided = self.reconcile()
+            moved = self.kubelet()
+            if decided.actions or moved or self._status_moves():
+                self.now += timedelta(seconds=1)
+            elif decided.requeue_at is not None and wait:
+                assert decided.requeue_at > self.now, "asks to be called again at a time that is over"
+                self.now = decided.requeue_at
+            else:
+                return
+        raise AssertionError(f"still not settled after {limit} reconciles: {decided.actions[:5]}")
+
+    def _status_moves(self) -> bool:
+        return status_of(self.assess(), {}) != self.status
+
+    # -- what a user would look at ---------------------------------------------------------------------------------
+
+    def condition(self, type_: str) -> Condition:
+        return next(condition for condition in self.status.conditions if condition.type == type_)
+
+    def pod_names(self) -> list[str]:
+        return sorted(self.pods)
+
+    def groups(self) -> dict[int, set[str]]:
+        """Ordinal -> images of its pods that are not going away; ordinals by number."""
+        found: dict[int, set[str]] = {}
+        for name, pod in self.pods.items():
+            place = place_of(NAME, name)
+            if place is not None and not pod.metadata.is_terminating:
+                found.setdefault(place.group, set()).add(self.images[name])
+        return dict(sorted(found.items()))
+
+    def uids(self) -> dict[str, str]:
+        return {name: pod.metadata.uid for name, pod in sorted(self.pods.items())}
+
+
+def _containers(pod: Pod) -> tuple[ContainerStatus, ...]:
+    return pod.status.container_statuses or (ContainerStatus(name="main"),)
+
+
+def _set_image(role: Spec, image: str) -> None:
+    for template in ("entryTemplate", "workerTemplate"):
+        if template in role:
+            role[template]["spec"]["containers"][0]["image"] = image
+
+
+def check_one_writer(decided: Plan) -> None:
+    """No object is written twice in one plan, and none is both made and deleted."""
+    touched = [_object(action) for action in decided.actions]
+    assert len(touched) == len(set(touched)), f"written twice in one plan: {sorted(map(str, touched))}"
+
+
+def _object(action: Action) -> tuple[str, str]:
+    match action:
+        case CreateRevision(revision):
+            return "ControllerRevision", revision.name
+        case RenumberRevision() | DeleteRevision():
+            return "ControllerRevision", action.name
+        case CreatePodGroup() | PatchPodGroup() | DeletePodGroup():
+            return f"PodGroup {action.key.scheduler}", action.key.name
+        case CreateService() | PatchService() | DeleteService():
+            return "Service", action.name
+        case CreatePod() | PatchPodMetadata() | DeletePod():
+            return "Pod", action.name
+
+
+def pod_name(group: int, role: str = "decode", instance: int = 0, index: int = 0) -> str:
+    return names.pod_name(NAME, group, role, instance, index)
