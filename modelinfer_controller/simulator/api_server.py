@@ -330,7 +330,10 @@ def _body(request: Request) -> Object:
 
 def _decoded_body(request: Request) -> Any:
     """JSON, or YAML where the request says so."""
-    is_yaml = "yaml" in request.headers.get("content-type", "")
+    type_ = request.headers.get("content-type", "")
+    if "protobuf" in type_ or "cbor" in type_:
+        raise problems.unsupported_media_type(("application/json", "application/yaml"))
+    is_yaml = "yaml" in type_
     try:
         return yaml.safe_load(request.body or b"") if is_yaml else decode(request.body or b"")
     except (msgspec.DecodeError, yaml.YAMLError) as error:

@@ -55,6 +55,8 @@ class Discovery:
                 return self._resources(group, version)
             case ["openapi", "v3"]:
                 return self._open_api_paths()
+            case ["openapi", "v3", "api", version]:
+                return self._open_api("", version)
             case ["openapi", "v3", "apis", group, version]:
                 return self._open_api(group, version)
             case _:
@@ -77,17 +79,21 @@ class Discovery:
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
 
     def _open_api_paths(self) -> Object:
-        custom = {kind.root.lstrip("/") for kind in self._kinds if kind.custom is not None}
-        return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in sorted(custom)}}
+        roots = sorted({kind.root.lstrip("/") for kind in self._kinds})
+        return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in roots}}
 
     def _open_api(self, group: str, version: str) -> Object | None:
+        """Paths of all kinds, schemas of the custom ones only."""
         kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        schemas = {_schema_name(kind): _with_type(kind) for kind in kinds if kind.custom is not None}
-        if not schemas:
+        if not kinds:
             return None
-        paths = {_object_path(kind): _operations(kind) for kind in kinds if kind.custom is not None}
         head: Object = {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": _VERSION["gitVersion"]}}
-        return {**head, "paths": paths, "components": {"schemas": schemas}}
+        paths = {_object_path(kind): _operations(kind) for kind in kinds}
+        return {
+            **head,
+            "paths": paths,
+            "components": {"schemas": {_schema_name(kind): _schema(kind) for kind in kinds}},
+        }
 
 
 def _api_resources(kind: Kind) -> list[Object]:
@@ -125,8 +131,8 @@ def _schema_name(kind: Kind) -> str:
     return f"{reversed_group}.{kind.version}.{kind.kind}"
 
 
-def _with_type(kind: Kind) -> Object:
-    document = kind.custom.document if kind.custom is not None else {}
+def _schema(kind: Kind) -> Object:
+    document = kind.custom.document if kind.custom is not None else {"type": "object"}
     return {**document, "x-kubernetes-group-version-kind": [_group_version_kind(kind)]}
 
 
@@ -140,12 +146,14 @@ def _object_path(kind: Kind) -> str:
 
 
 def _operations(kind: Kind) -> Object:
-    """What `kubectl explain` finds a kind's schema by."""
+    """What kubectl finds a kind's schema by, and whether the server validates fields itself."""
     schema = {"$ref": f"#/components/schemas/{_schema_name(kind)}"}
     content = {"application/json": {"schema": schema}}
-    operation = {
+    operation: Object = {
         "responses": {"200": {"description": "OK", "content": content}},
-        "x-kubernetes-action": "get",
         "x-kubernetes-group-version-kind": _group_version_kind(kind),
     }
-    return {"get": operation}
+    names = ("dryRun", "fieldManager", "fieldValidation", "force")
+    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+    patch = {**operation, "x-kubernetes-action": "patch", "parameters": parameters}
+    return {"get": {**operation, "x-kubernetes-action": "get"}, "patch": patch}
