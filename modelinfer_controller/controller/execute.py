@@ -10,7 +10,7 @@ import structlog
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.controller.caches import Caches, Children, controller_uid
-from modelinfer_controller.controller.observe import describe_bearer
+from modelinfer_controller.controller.compose import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
 from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from modelinfer_controller.kube.parallel import Failed, NotStarted, Succeeded, slow_start

@@ -1,21 +1,14 @@
 """From the caches to one frozen snapshot of a ModelInfer's world, in one step without an await."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 
-from modelinfer_controller.api import labels
-from modelinfer_controller.api.core import KubeObject, Pod, PodGroup
+from modelinfer_controller.api.core import KubeObject, Pod
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.caches import Caches, controller_uid
+from modelinfer_controller.controller.caches import Caches
+from modelinfer_controller.controller.compose import compose
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
-from modelinfer_controller.planning.observed import (
-    GangSupport,
-    Observed,
-    Owner,
-    PodGroupKey,
-    PodView,
-    view_pod,
-)
-from modelinfer_controller.planning.revision import GangScheduler, revision_of
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodView, view_pod
+from modelinfer_controller.planning.revision import GangScheduler
 
 
 class Observer:
@@ -28,14 +21,13 @@ class Observer:
 
     def observe(self, owner: Owner) -> Observed:
         caches, uid = self._caches, owner.metadata.uid
-        views = (self._view(owner.name, pod) for pod in caches.pods.of(uid))
-        return Observed(
-            owner=owner,
-            pods=tuple(view for view in views if view is not None),
-            services={service.metadata.name: service for service in caches.services.of(uid)},
-            pod_groups=dict(self._pod_groups(uid)),
-            revisions=tuple(revision_of(stored, labels.CHANGE_CAUSE) for stored in caches.revisions.of(uid)),
-            reserved=dict(self._reserved(owner)),
+        return compose(
+            owner,
+            views=(self._view(owner.name, pod) for pod in caches.pods.of(uid)),
+            services=caches.services.of(uid),
+            revisions=caches.revisions.of(uid),
+            pod_groups={scheduler: children.of(uid) for scheduler, children in caches.pod_groups.items()},
+            labelled=self._labelled(owner),
             gang_support=GangSupport(
                 volcano=caches.optional[GangScheduler.VOLCANO].is_served,
                 kubernetes=caches.optional[GangScheduler.KUBERNETES].is_served,
@@ -51,18 +43,12 @@ class Observer:
         self._views[name] = (pod, view)
         return view
 
-    def _pod_groups(self, uid: str) -> Iterator[tuple[PodGroupKey, PodGroup]]:
-        for scheduler, children in self._caches.pod_groups.items():
-            for stored in children.of(uid):
-                yield PodGroupKey(scheduler, stored.metadata.name), stored
-
-    def _reserved(self, owner: Owner) -> Iterator[tuple[tuple[str, str], str]]:
-        caches = self._caches
-        for children in caches.children():
-            kind = children.resource.kind
-            for obj in children.labelled(owner.namespace, owner.name):
-                if controller_uid(obj) != owner.metadata.uid:
-                    yield (kind, obj.metadata.name), describe_bearer(kind, obj)
+    def _labelled(self, owner: Owner) -> Mapping[str, Iterable[KubeObject]]:
+        by_kind: dict[str, list[KubeObject]] = {}
+        for children in self._caches.children():
+            found = by_kind.setdefault(children.resource.kind, [])  # both APIs' PodGroups are of one kind
+            found += children.labelled(owner.namespace, owner.name)
+        return by_kind
 
     # ResourceEventHandler of pods: views of pods that are gone are forgotten.
 
@@ -72,16 +58,3 @@ class Observer:
 
     def on_delete(self, obj: Pod | DeletedFinalStateUnknown[Pod]) -> None:
         self._views.pop(last_state(obj).metadata.object_name, None)
-
-
-def describe_bearer(kind: str, obj: KubeObject) -> str:
-    """Who bears a name in the way, for people, and what to do about it."""
-    controller = obj.metadata.controller
-    whose = (
-        f"is controlled by {controller.kind} {controller.name} (UID {controller.uid})"
-        if controller
-        else "has no controller"
-    )
-    if obj.metadata.is_terminating:
-        return f"{kind} {obj.metadata.name} is in the way: it {whose} and is being deleted"
-    return f"{kind} {obj.metadata.name} is in the way: it {whose}; delete or rename it, or rename the ModelInfer"

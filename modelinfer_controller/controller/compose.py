@@ -1,0 +1,59 @@
+"""From objects as they were read to one frozen snapshot: where the controller's caches and a command's lists meet."""
+
+from collections.abc import Iterable, Mapping
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.api.core import ControllerRevision, KubeObject, PodGroup, Service
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, PodView
+from modelinfer_controller.planning.revision import GangScheduler, revision_of
+
+
+def compose(
+    owner: Owner,
+    *,
+    views: Iterable[PodView | None],
+    services: Iterable[Service],
+    revisions: Iterable[ControllerRevision],
+    pod_groups: Mapping[GangScheduler, Iterable[PodGroup]],
+    labelled: Mapping[str, Iterable[KubeObject]],
+    gang_support: GangSupport,
+) -> Observed:
+    """views, services, revisions and pod_groups are what the owner controls; labelled, by Kubernetes kind, whatever
+    bears the owner's name as label in its namespace: of those, what it does not control has taken a name.
+    """
+    return Observed(
+        owner=owner,
+        pods=tuple(view for view in views if view is not None),
+        services={service.metadata.name: service for service in services},
+        pod_groups={
+            PodGroupKey(scheduler, stored.metadata.name): stored
+            for scheduler, stored_groups in pod_groups.items()
+            for stored in stored_groups
+        },
+        revisions=tuple(revision_of(stored, labels.CHANGE_CAUSE) for stored in revisions),
+        reserved={
+            (kind, obj.metadata.name): describe_bearer(kind, obj)
+            for kind, objects in labelled.items()
+            for obj in objects
+            if not is_controlled_by(obj, owner.metadata.uid)
+        },
+        gang_support=gang_support,
+    )
+
+
+def is_controlled_by(obj: KubeObject, uid: str) -> bool:
+    controller = obj.metadata.controller
+    return controller is not None and controller.uid == uid
+
+
+def describe_bearer(kind: str, obj: KubeObject) -> str:
+    """Who bears a name in the way, for people, and what to do about it."""
+    controller = obj.metadata.controller
+    whose = (
+        f"is controlled by {controller.kind} {controller.name} (UID {controller.uid})"
+        if controller
+        else "has no controller"
+    )
+    if obj.metadata.is_terminating:
+        return f"{kind} {obj.metadata.name} is in the way: it {whose} and is being deleted"
+    return f"{kind} {obj.metadata.name} is in the way: it {whose}; delete or rename it, or rename the ModelInfer"
