@@ -121,8 +121,8 @@ def ha_user(ha_control_plane: ControlPlane, request: pytest.FixtureRequest) -> I
     ha_control_plane.create_namespace(namespace)
     user = User(ha_control_plane, namespace)
     yield user
-    user.close()
     user.kubectl("delete", "modelinfers", "--all", "--wait=false")
+    user.close()
 
 
 class Rollout:
