@@ -17,6 +17,7 @@ GROUP_LEADER: Final = f"{DOMAIN}/group-leader"  # "true", on the entry pod of th
 INCARNATION: Final = f"{DOMAIN}/incarnation"  # on pods: how often the pod's scope had been rebuilt when it was made
 FAILED_AT: Final = f"{DOMAIN}/failed-at"  # on pods: when the failure that runs against the grace period began
 ACKNOWLEDGED_RESTARTS: Final = f"{DOMAIN}/acknowledged-restarts"  # on pods: restarts that were dealt with
+PRIORITY_CLASS: Final = f"{DOMAIN}/priority-class"  # on Kubernetes' own PodGroups: the class that the templates name
 PAUSED_PARTITION: Final = f"{DOMAIN}/paused-partition"  # on ModelInfers: the partition before `rollout pause`
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
 
