@@ -8,6 +8,7 @@ import click
 
 from modelinfer_controller import __version__
 from modelinfer_controller.app.exits import Exit, ExitCode
+from modelinfer_controller.app.kubectl.commands import add_verbs
 
 PROGRAM = "modelinfer-controller"
 
@@ -54,6 +55,9 @@ def config(config: str | None, **flags: Any) -> None:
     from modelinfer_controller.app.options import settings_from
 
     click.echo(settings_from(flags, config).as_yaml(), nl=False)
+
+
+add_verbs(cli)
 
 
 def main() -> None:

@@ -1,0 +1,37 @@
+"""-o json and -o yaml: documents of a documented shape (docs/kubectl-modelinfer.md)."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import yaml
+
+API_VERSION = "cli.modelinfer.volcano.sh/v1"
+
+
+class Document(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of what is printed: camelCase, times as RFC 3339, absent is null."""
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Repeats what is repeated: no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml(content: Any) -> str:
+    return str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def render(kind: str, document: Document, output: str) -> str:
+    """The document in the format "json" or "yaml", with its apiVersion and kind before it; ends in a newline."""
+    content = {"apiVersion": API_VERSION, "kind": kind, **msgspec.to_builtins(document, enc_hook=_encode)}
+    return as_yaml(content) if output == "yaml" else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value))
