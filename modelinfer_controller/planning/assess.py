@@ -6,6 +6,7 @@ The plan, the status, the dry run and the explanation all read the same Assessme
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from modelinfer_controller.api import labels
 from modelinfer_controller.api.core import Condition
@@ -17,6 +18,7 @@ from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.revision import Revision
 from modelinfer_controller.planning.rollout import GroupState, Rollout
 from modelinfer_controller.planning.scale import Budget
+from modelinfer_controller.planning.terms import NOTHING, Belongings, Evidence, Terms, terms_of
 
 UPDATE_IN_PROGRESS = "UpdateInProgress"
 
@@ -66,19 +68,29 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     owner = observed.owner
     update = _update_revision(observed)
     current = _current_revision(observed, update)
+    known = {**observed.revision_by_name, update.name: update, current.name: current}
+    terms = terms_of(owner, observed.gang_support, known, update.name, current.name)
     budget = scale.budget_of(owner.spec)
     ordinals = sorted({*range(budget.replicas), *observed.pods_by_group})
-    groups = {ordinal: _group(ordinal, observed, update, current, budget) for ordinal in ordinals}
-    states = {ordinal: _state(group, owner) for ordinal, group in groups.items()}
+    groups = {ordinal: _group(ordinal, observed, terms) for ordinal in ordinals}
+    states = {ordinal: _state(group) for ordinal, group in groups.items()}
     surge = rollout.surge_of(states, update.name, budget) if _is_rolling(owner) else 0
     for ordinal in range(budget.replicas, budget.replicas + surge):
         if ordinal not in groups:
-            groups[ordinal] = _group(ordinal, observed, update, current, budget)
-            states[ordinal] = _state(groups[ordinal], owner)
+            groups[ordinal] = _group(ordinal, observed, terms)
+            states[ordinal] = _state(groups[ordinal])
     decided = rollout.decide(states, update.name, budget, surge)
-    living = {ordinal: _at_its_turn(groups[ordinal], decided, update, observed) for ordinal in decided.target}
-    plans = {o: plan_group(group, observed, now) for o, group in living.items() if group is not None}
+    plans = {
+        ordinal: plan_group(group, belongings_of(ordinal, observed), observed.reserved, now)
+        for ordinal in decided.target
+        if (group := _at_its_turn(groups[ordinal], decided)) is not None
+    }
     return Assessment(observed, now, update, current, budget, groups, states, decided, plans)
+
+
+def belongings_of(ordinal: int, observed: Observed) -> Belongings:
+    services, pod_groups = observed.services_by_group.get(ordinal, ()), observed.all_pod_groups_of(ordinal)
+    return Belongings(services, tuple(pod_groups)) if services or pod_groups else NOTHING
 
 
 def _is_rolling(owner: Owner) -> bool:
@@ -118,23 +130,24 @@ def _current_revision(observed: Observed, update: Revision) -> Revision:
     return oldest[0] if oldest else update
 
 
-def _group(ordinal: int, observed: Observed, update: Revision, current: Revision, budget: Budget) -> Group:
-    owner = observed.owner
+def _group(ordinal: int, observed: Observed, terms: Terms) -> Group:
     pods = observed.pods_by_group.get(ordinal, ())
-    record = owner.record(ordinal)
-    is_held = ordinal < budget.partition
-    own = _group_revision(pods, record, observed, update, current if is_held else update)
-    is_waiting = own.name != update.name and not is_held
+    return _judged(Evidence(terms, ordinal, pods, observed.owner.record(ordinal)))
+
+
+@lru_cache(maxsize=16384)
+def _judged(evidence: Evidence) -> Group:
+    terms, record, pods = evidence.terms, evidence.record, evidence.pods
+    is_held = evidence.ordinal < terms.spec.rollout_strategy.rolling_update_configuration.partition
+    own = _group_revision(pods, record, terms, terms.current if is_held else terms.update)
+    is_waiting = own.name != terms.update_name and not is_held
     kept = record if record.revision == own.name else GroupRecord(revision=own.name)
-    replicas = scale.role_replicas(owner.spec, own.template, kept, pods, follows_spec=not is_waiting)
-    return Group(ordinal, own, replicas, pods, kept, is_waiting)
+    replicas = scale.role_replicas(terms.spec, own.template, kept, pods, follows_spec=not is_waiting)
+    return Group(terms, evidence.ordinal, own, replicas, pods, kept, is_waiting)
 
 
-def _group_revision(
-    pods: Iterable[PodView], record: GroupRecord, observed: Observed, update: Revision, default: Revision
-) -> Revision:
+def _group_revision(pods: Iterable[PodView], record: GroupRecord, terms: Terms, default: Revision) -> Revision:
     """What its live pods run; with none, what a settled group's record says; else what new groups are made at."""
-    known = {**observed.revision_by_name, update.name: update}
     live = sorted((pod for pod in pods if not pod.is_terminating), key=lambda pod: (pod.created_at, pod.name))
     if live:
         found = [pod.revision for pod in live if pod.revision]
@@ -142,27 +155,23 @@ def _group_revision(
         if not name:
             return default
         # A revision that somebody deleted cannot be built from any more; the pods are told apart by its name alone.
-        return known.get(name) or Revision(name, 0, "", default.template)
+        return terms.known.get(name) or Revision(name, 0, "", default.template)
     if is_settled(record):
-        return known.get(record.revision, default)
+        return terms.known.get(record.revision, default)
     return default
 
 
-def _state(group: Group, owner: Owner) -> GroupState:
+def _state(group: Group) -> GroupState:
     return GroupState(
         ordinal=group.ordinal,
         revision=group.revision.name,
         exists=bool(group.live_pods) or is_settled(group.record),
-        is_available=bool(group.live_pods or not group.shape.pod_count_by_instance) and group.is_available(owner),
+        is_available=group.is_available,
     )
 
 
-def _at_its_turn(group: Group, decided: Rollout, update: Revision, observed: Observed) -> Group | None:
+def _at_its_turn(group: Group, decided: Rollout) -> Group | None:
     """The group as it lives on; None while its old pods are being taken down."""
-    if group.ordinal in decided.replace:
-        if group.pods:
-            return None
-        fresh = GroupRecord(revision=update.name)
-        replicas = scale.role_replicas(observed.owner.spec, update.template, fresh, (), follows_spec=True)
-        return Group(group.ordinal, update, replicas, (), fresh)
-    return group
+    if group.ordinal not in decided.replace:
+        return group
+    return None if group.pods else _judged(Evidence(group.terms, group.ordinal, (), NO_RECORD))

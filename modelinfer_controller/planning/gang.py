@@ -52,24 +52,30 @@ def minimum_instances(gang: GangSchedule | None, role: str, replicas: int) -> in
 
 
 def desired_spec(
-    owner: Owner, scheduler: GangScheduler, template: RevisionTemplate, replicas: Mapping[str, int]
+    gang: GangSchedule | None,
+    queue: str,
+    scheduler: GangScheduler,
+    template: RevisionTemplate,
+    replicas: Mapping[str, int],
 ) -> dict[str, Any]:
     """The PodGroup's spec for a group of this template with so many instances of each role (lower-case name)."""
-    gang = owner.spec.template.gang_schedule
     minimum = [(role, minimum_instances(gang, role.name, replicas[role.name.lower()])) for role in template.roles]
     pod_count = sum(role.pod_count * count for role, count in minimum)
+    priority_class = _priority_class(template)
     if scheduler is GangScheduler.KUBERNETES:
-        return {"schedulingPolicy": {"gang": {"minCount": pod_count}}}
+        # It wants at least 1: with a minimum of no pods at all, every pod may come alone.
+        policy = {"schedulingPolicy": {"gang": {"minCount": max(pod_count, 1)}}}
+        return {**policy, "priorityClassName": priority_class} if priority_class else policy
     spec: dict[str, Any] = {
         "minMember": pod_count,
         "minTaskMember": {
             names.role_id(role.name, instance): role.pod_count for role, count in minimum for instance in range(count)
         },
-        "queue": owner.metadata.annotations.get(labels.VOLCANO_QUEUE_NAME) or DEFAULT_QUEUE,
+        "queue": queue or DEFAULT_QUEUE,
     }
     resources = total((_instance_requests(role), count) for role, count in minimum)
     spec["minResources"] = {name: format_quantity(value) for name, value in sorted(resources.items())}
-    if priority_class := _priority_class(template):
+    if priority_class:
         spec["priorityClassName"] = priority_class
     if gang is not None and gang.network_topology is not None:
         spec["networkTopology"] = gang.network_topology.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -88,32 +94,39 @@ def _priority_class(template: RevisionTemplate) -> str:
 
 
 def body(identity: OwnerIdentity, key: PodGroupKey, spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSIONS[key.scheduler],
-        "kind": "PodGroup",
-        "metadata": identity.child_metadata(key.name, {labels.GROUP_NAME: key.name}),
-        "spec": dict(spec),
-    }
+    metadata = identity.child_metadata(key.name, {labels.GROUP_NAME: key.name})
+    if key.scheduler is GangScheduler.KUBERNETES:
+        # Admission fills in the cluster's default class, which must not be taken for one that was asked for.
+        metadata["annotations"] = {labels.PRIORITY_CLASS: spec.get("priorityClassName", "")}
+    return {"apiVersion": API_VERSIONS[key.scheduler], "kind": "PodGroup", "metadata": metadata, "spec": dict(spec)}
 
 
 OWN_FIELDS = ("minMember", "minTaskMember", "queue", "minResources", "priorityClassName", "networkTopology")
 
 
 def patch(stored: PodGroup, scheduler: GangScheduler, desired: Mapping[str, Any]) -> dict[str, Any]:
-    """A merge patch that brings a stored PodGroup in step, {} where it means the same already.
+    """A merge patch that brings a stored PodGroup in step, {} where it means the same already or cannot be changed.
 
     Fields that are not ours are left alone; ours that are no longer wanted are removed.
     """
     if scheduler is GangScheduler.KUBERNETES:
-        policy = stored.spec.get("schedulingPolicy") or {}
-        same = (policy.get("gang") or {}).get("minCount") == desired["schedulingPolicy"]["gang"]["minCount"]
-        return {} if same else {"spec": desired}
+        policy, wanted = stored.spec.get("schedulingPolicy") or {}, desired["schedulingPolicy"]
+        same = (policy.get("gang") or {}).get("minCount") == wanted["gang"]["minCount"]
+        return {} if same else {"spec": {"schedulingPolicy": wanted}}
     changed = {
         name: _merge(stored.spec.get(name), desired.get(name))
         for name in OWN_FIELDS
         if not _same(name, stored.spec.get(name), desired.get(name))
     }
     return {"spec": changed} if changed else {}
+
+
+def is_outdated(stored: PodGroup, scheduler: GangScheduler, desired: Mapping[str, Any]) -> bool:
+    """Whether it says something else than it should, be it in fields that cannot be changed."""
+    if patch(stored, scheduler, desired):
+        return True
+    made_with = stored.metadata.annotations.get(labels.PRIORITY_CLASS, "")
+    return scheduler is GangScheduler.KUBERNETES and made_with != desired.get("priorityClassName", "")
 
 
 def _same(name: str, stored: Any, desired: Any) -> bool:

@@ -1,13 +1,13 @@
 """One InferGroup that lives on: what it is to look like at its revision, whether it is available, and what it lacks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from modelinfer_controller.api import labels, names
-from modelinfer_controller.api.core import Service
+from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang
@@ -25,14 +25,13 @@ from modelinfer_controller.planning.actions import (
 )
 from modelinfer_controller.planning.manifests import OwnerIdentity, pod_labels, service_body
 from modelinfer_controller.planning.observed import (
+    EPOCH,
     InstanceKey,
-    Observed,
     Owner,
     Place,
     PodGroupKey,
     PodView,
     Trouble,
-    pod_name,
 )
 from modelinfer_controller.planning.recovery import (
     Ground,
@@ -42,19 +41,22 @@ from modelinfer_controller.planning.recovery import (
     incarnation_due,
     is_condemned,
     is_settled,
+    is_timeless,
     recover,
     scopes_of,
 )
 from modelinfer_controller.planning.revision import Revision, RevisionTemplate, RoleTemplate
+from modelinfer_controller.planning.terms import Belongings, Terms
 
 NAME_COLLISION = "NameCollision"
 REVISION_MISSING = "RevisionMissing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """An ordinal at one revision, with the pods that bear its names. `replicas` has lower-case role names."""
 
+    terms: Terms
     ordinal: int
     revision: Revision
     replicas: Mapping[str, int]
@@ -65,6 +67,14 @@ class Group:
     @property
     def template(self) -> RevisionTemplate:
         return self.revision.template
+
+    @property
+    def owner_name(self) -> str:
+        return self.terms.identity.name
+
+    @property
+    def name(self) -> str:
+        return names.group_name(self.owner_name, self.ordinal)
 
     @cached_property
     def shape(self) -> GroupShape:
@@ -99,11 +109,14 @@ class Group:
                 ready[pod.place.instance] = ready.get(pod.place.instance, 0) + 1
         return sum(count == role.pod_count for count in ready.values())
 
-    def is_available(self, owner: Owner) -> bool:
+    @cached_property
+    def is_available(self) -> bool:
         """Whether every role has at least its minimum of complete, ready instances."""
+        if not self.live_pods and self.shape.pod_count_by_instance:
+            return False  # minRoleReplicas of 0 do not make an instance of a model out of nothing
+        schedule = self.terms.spec.template.gang_schedule
         return all(
-            self.ready_instances(role)
-            >= gang.minimum_instances(owner.spec.template.gang_schedule, role.name, self.replicas[role.name.lower()])
+            self.ready_instances(role) >= gang.minimum_instances(schedule, role.name, self.replicas[role.name.lower()])
             for role in self.template.roles
         )
 
@@ -119,25 +132,38 @@ class GroupPlan:
     obstacles: tuple[Trouble, ...] = ()  # what only the user can clear away: names that others bear, a lost revision
 
 
-def plan_group(group: Group, observed: Observed, now: datetime) -> GroupPlan:
-    owner = observed.owner
+def plan_group(
+    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str], now: datetime
+) -> GroupPlan:
+    """What the group needs now. reserved: as in Observed."""
+    timeless = None if reserved else _timeless_plan(group, belongings)
+    return timeless or _plan_group(group, belongings, reserved, now)
+
+
+@lru_cache(maxsize=16384)
+def _timeless_plan(group: Group, belongings: Belongings) -> GroupPlan | None:
+    """The plan of a group of which nothing depends on the time of day, else None."""
+    return _plan_group(group, belongings, {}, EPOCH) if is_timeless(_ground(group, EPOCH)) else None
+
+
+def _plan_group(
+    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str], now: datetime
+) -> GroupPlan:
     if not group.revision.payload:
         lost = f"ControllerRevision {group.revision.name}, which its pods are of, is gone: they are left as they are"
         return GroupPlan(Recovery(group.record), obstacles=(Trouble(REVISION_MISSING, lost),))
-    identity = identity_of(owner)
-    recovery = recover(_ground(group, owner, now))
+    recovery = recover(_ground(group, now))
     rebuilt = replace(group, record=recovery.record)
-    pod_groups, is_gated = _pod_groups(rebuilt, observed, identity)
-    pods: list[Action] = [*_deletions(rebuilt, recovery), *_repairs(rebuilt, recovery, identity)]
-    missing = list(_missing_places(rebuilt, recovery, owner.spec.recovery_policy))
-    taken = {place: observed.reserved_by("Pod", pod_name(owner, place)) for place in missing}
-    creations = [] if is_gated else [_creation(place, rebuilt, owner) for place in missing if not taken[place]]
+    pod_groups, is_gated = _pod_groups(rebuilt, belongings, reserved)
+    missing = _minimum_first(list(_missing_places(rebuilt, recovery)), rebuilt, recovery)
+    taken = {place: by for place in missing if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *place))))}
+    creations = [] if is_gated else [_creation(place, rebuilt) for place in missing if place not in taken]
     return GroupPlan(
         recovery=recovery,
         pod_groups=tuple(pod_groups),
-        services=tuple(_services(rebuilt, observed, identity)),
-        pods=(*pods, *creations),
-        obstacles=tuple(_obstacles(rebuilt, observed, [by for by in taken.values() if by])),
+        services=tuple(_services(rebuilt, belongings, reserved)),
+        pods=(*_deletions(rebuilt, recovery), *_repairs(rebuilt, recovery), *creations),
+        obstacles=tuple(_obstacles(rebuilt, taken.values(), reserved)) if reserved else (),
     )
 
 
@@ -145,11 +171,11 @@ def identity_of(owner: Owner) -> OwnerIdentity:
     return OwnerIdentity(owner.namespace, owner.name, owner.metadata.uid)
 
 
-def _ground(group: Group, owner: Owner, now: datetime) -> Ground:
+def _ground(group: Group, now: datetime) -> Ground:
     return Ground(
         group=group.ordinal,
-        policy=owner.spec.recovery_policy,
-        grace=timedelta(seconds=owner.spec.template.restart_grace_period_seconds),
+        policy=group.terms.policy,
+        grace=group.terms.grace,
         shape=group.shape,
         record=group.record,
         pods=group.own_pods,
@@ -174,13 +200,13 @@ def delete(pod: PodView, reason: str) -> DeletePod:
     return DeletePod(pod.place, pod.name, pod.uid, reason)
 
 
-def _repairs(group: Group, recovery: Recovery, identity: OwnerIdentity) -> Iterator[PatchPodMetadata]:
+def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
     acknowledged = {pod.uid for pod in recovery.acknowledge}
     failures = {pod.uid: failed_at for pod, failed_at in recovery.note_failure}
     for pod in group.own_pods:
         if pod.is_terminating or pod not in group.shape or is_condemned(pod, recovery.record):
             continue
-        desired = pod_labels(identity, group.revision, pod.place)
+        desired = pod_labels(group.terms.identity, group.revision, pod.place)
         wrong: dict[str, str | None] = {k: v for k, v in desired.items() if pod.labels.get(k) != v}
         wrong |= dict.fromkeys({labels.ENTRY, labels.GROUP_LEADER} & (pod.labels.keys() - desired.keys()))
         notes: dict[str, str | None] = {}
@@ -193,7 +219,7 @@ def _repairs(group: Group, recovery: Recovery, identity: OwnerIdentity) -> Itera
             yield PatchPodMetadata(pod.place, pod.name, pod.uid, wrong, notes)
 
 
-def _missing_places(group: Group, recovery: Recovery, policy: RecoveryPolicy) -> Iterator[Place]:
+def _missing_places(group: Group, recovery: Recovery) -> Iterator[Place]:
     """Places to fill now: none of a scope that is still being cleared, nor of one that waits to be rebuilt."""
     present = {pod.place for pod in group.pods}
     missing = [place for place in group.shape.places(group.ordinal) if place not in present]
@@ -205,7 +231,7 @@ def _missing_places(group: Group, recovery: Recovery, policy: RecoveryPolicy) ->
         return  # it was taken down: terminating is final until all of it is gone
     waiting = recovery.lost if not recovery.rebuilds else recovery.lost - _rebuilt_places(group, recovery)
     blocked = blocked_scopes(group.own_pods, recovery.record)
-    leaving = set[InstanceKey]() if policy is RecoveryPolicy.NONE else _leaving_instances(group)
+    leaving = set[InstanceKey]() if group.terms.policy is RecoveryPolicy.NONE else _leaving_instances(group)
     for place in missing:
         if place in waiting or (place.role, place.instance) in leaving or blocked.intersection(scopes_of(place)):
             continue
@@ -217,30 +243,56 @@ def _leaving_instances(group: Group) -> set[InstanceKey]:
     return {pod.instance for pod in group.pods} - {pod.instance for pod in group.live_pods}
 
 
+def _minimum_first(missing: list[Place], group: Group, recovery: Recovery) -> list[Place]:
+    """The places to fill now: while a gang's minimum has no nodes, the rest of the group must not take its room.
+
+    Schedulers choose among the pods of a gang as they like; one that takes others first may never get round to it.
+    What waits for a grace period or back-off is not waited for.
+    """
+    scheduler = group.template.gang_scheduler
+    if scheduler is None or not missing or not group.terms.gang_support.serves(scheduler):
+        return missing
+    schedule = group.terms.spec.template.gang_schedule
+    minimum = {
+        role.name.lower(): gang.minimum_instances(schedule, role.name, group.replicas[role.name.lower()])
+        for role in group.template.roles
+    }
+    needed = [place for place in missing if place.instance < minimum[place.role]]
+    if len(needed) == len(missing):
+        return missing
+    settled = {pod.place for pod in group.live_pods if pod.is_scheduled} | recovery.lost
+    places = group.shape.places(group.ordinal)
+    return missing if all(p in settled for p in places if p.instance < minimum[p.role]) else needed
+
+
 def _rebuilt_places(group: Group, recovery: Recovery) -> set[Place]:
     """Places of the scopes whose rebuild starts now."""
     scopes = {rebuild.scope for rebuild in recovery.rebuilds}
     return {place for place in group.shape.places(group.ordinal) if scopes.intersection(scopes_of(place))}
 
 
-def _creation(place: Place, group: Group, owner: Owner) -> CreatePod:
+def _creation(place: Place, group: Group) -> CreatePod:
     siblings = (pod.incarnation for pod in group.own_pods if pod.instance == (place.role, place.instance))
     incarnation = max([incarnation_due(place, group.record), *siblings])
-    return CreatePod(place, pod_name(owner, place), group.revision, incarnation)
+    return CreatePod(place, names.pod_name(group.owner_name, *place), group.revision, incarnation)
 
 
-def _services(group: Group, observed: Observed, identity: OwnerIdentity) -> Iterator[Action]:
+def _services(group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str]) -> Iterator[Action]:
+    stored_by_name = {service.metadata.name: service for service in belongings.services}
+    wanted: set[str] = set()
     for key, role in _instances_with_workers(group):
-        body = service_body(identity, role, group.ordinal, key)
+        body = service_body(group.terms.identity, role, group.ordinal, key)
         name = body["metadata"]["name"]
-        stored = observed.services.get(name)
+        wanted.add(name)
+        stored = stored_by_name.get(name)
         if stored is None:
-            if not observed.reserved_by("Service", name):
+            if ("Service", name) not in reserved:
                 yield CreateService(group.ordinal, name, body)
         elif not stored.metadata.is_terminating:
             yield from _service_repair(stored, group.ordinal, body)
     if not group.is_waiting:
-        yield from _surplus_services(group, observed)
+        surplus = [service for name, service in stored_by_name.items() if name not in wanted]
+        yield from _service_deletions(group.ordinal, surplus)
 
 
 def _instances_with_workers(group: Group) -> Iterator[tuple[InstanceKey, RoleTemplate]]:
@@ -250,14 +302,10 @@ def _instances_with_workers(group: Group) -> Iterator[tuple[InstanceKey, RoleTem
             yield key, role
 
 
-def _surplus_services(group: Group, observed: Observed) -> Iterator[DeleteService]:
-    wanted = {
-        names.service_name(observed.owner.name, group.ordinal, role.name, key.instance)
-        for key, role in _instances_with_workers(group)
-    }
-    for service in observed.services_by_group.get(group.ordinal, ()):
-        if service.metadata.name not in wanted:
-            yield DeleteService(group.ordinal, service.metadata.name, service.metadata.uid)
+def _service_deletions(ordinal: int, services: Iterable[Service]) -> Iterator[DeleteService]:
+    for service in services:
+        if not service.metadata.is_terminating:
+            yield DeleteService(ordinal, service.metadata.name, service.metadata.uid)
 
 
 def _service_repair(stored: Service, ordinal: int, desired: Mapping[str, Any]) -> Iterator[Action]:
@@ -278,44 +326,51 @@ def _service_repair(stored: Service, ordinal: int, desired: Mapping[str, Any]) -
         yield PatchService(ordinal, name, uid, {**metadata, **({"spec": spec} if spec else {})})
 
 
-def _pod_groups(group: Group, observed: Observed, identity: OwnerIdentity) -> tuple[list[Action], bool]:
+def _pod_groups(
+    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str]
+) -> tuple[list[Action], bool]:
     """Actions that bring the group's PodGroup in step, and whether pods must wait because it cannot be there yet."""
-    scheduler = group.template.gang_scheduler
-    key = PodGroupKey(scheduler, names.group_name(identity.name, group.ordinal)) if scheduler else None
-    actions: list[Action] = [
-        DeletePodGroup(group.ordinal, other, stored.metadata.uid)
-        for other, stored in observed.pod_groups_of(group.ordinal)
-        if other != key
-    ]
-    if key is None or not observed.gang_support.serves(key.scheduler):
+    scheduler, terms = group.template.gang_scheduler, group.terms
+    key = PodGroupKey(scheduler, group.name) if scheduler else None
+    stored_by_key = dict(belongings.pod_groups)
+    actions: list[Action] = _pod_group_deletions(group.ordinal, {k: v for k, v in stored_by_key.items() if k != key})
+    if key is None or not terms.gang_support.serves(key.scheduler):
         return actions, False
-    desired = gang.desired_spec(observed.owner, key.scheduler, group.template, group.replicas)
-    stored = observed.pod_groups.get(key)
+    desired = gang.desired_spec(
+        terms.spec.template.gang_schedule, terms.queue, key.scheduler, group.template, group.replicas
+    )
+    stored = stored_by_key.get(key)
     if stored is None:
-        if observed.reserved_by("PodGroup", key.name):
+        if ("PodGroup", key.name) in reserved:
             return actions, True
-        return [*actions, CreatePodGroup(group.ordinal, key, gang.body(identity, key, desired))], False
+        return [*actions, CreatePodGroup(group.ordinal, key, gang.body(terms.identity, key, desired))], False
     if stored.metadata.is_terminating:
         # Kubernetes' own goes after its last pod. While some live it still gates, and waiting would be for ever.
         return actions, not group.live_pods
+    if terms.spec.template.gang_schedule is None:
+        return actions, False  # turned off: a group that waits for its turn keeps the PodGroup that it has
+    if not group.pods and gang.is_outdated(stored, key.scheduler, desired):
+        # No scheduler may see the pods of one size with the PodGroup of another, or an admission that is out of date.
+        return [*actions, DeletePodGroup(group.ordinal, key, stored.metadata.uid)], True
     if patch := gang.patch(stored, key.scheduler, desired):
         actions.append(PatchPodGroup(group.ordinal, key, stored.metadata.uid, patch))
     return actions, False
 
 
-def _obstacles(group: Group, observed: Observed, pods_taken: Sequence[str]) -> Iterator[Trouble]:
-    return (Trouble(NAME_COLLISION, by) for by in (*pods_taken, *_names_taken(group, observed)))
+def _pod_group_deletions(ordinal: int, stored_by_key: Mapping[PodGroupKey, PodGroup]) -> list[Action]:
+    return [
+        DeletePodGroup(ordinal, key, stored.metadata.uid)
+        for key, stored in stored_by_key.items()
+        if not stored.metadata.is_terminating
+    ]
 
 
-def _names_taken(group: Group, observed: Observed) -> Iterator[str]:
-    if not observed.reserved:
-        return
+def _obstacles(group: Group, pods: Iterable[str], reserved: Mapping[tuple[str, str], str]) -> Iterator[Trouble]:
+    needed = [("PodGroup", group.name)] if group.template.gang_scheduler else []
     for key, role in _instances_with_workers(group):
-        name = names.service_name(observed.owner.name, group.ordinal, role.name, key.instance)
-        if by := observed.reserved_by("Service", name):
-            yield by
-    if by := observed.reserved_by("PodGroup", names.group_name(observed.owner.name, group.ordinal)):
-        yield by
+        needed.append(("Service", names.service_name(group.owner_name, group.ordinal, role.name, key.instance)))
+    for by in (*pods, *(reserved[name] for name in needed if name in reserved)):
+        yield Trouble(NAME_COLLISION, by)
 
 
 def take_down(pods: Sequence[PodView], reason: str) -> list[Action]:
@@ -323,13 +378,9 @@ def take_down(pods: Sequence[PodView], reason: str) -> list[Action]:
     return [delete(pod, reason) for pod in pods if not pod.is_terminating]
 
 
-def clear_away(ordinal: int, observed: Observed) -> tuple[list[Action], list[Action]]:
+def clear_away(ordinal: int, belongings: Belongings) -> tuple[list[Action], list[Action]]:
     """Delete the PodGroups and the Services of a group that is not to be."""
-    pod_groups: list[Action] = [
-        DeletePodGroup(ordinal, key, stored.metadata.uid) for key, stored in observed.pod_groups_of(ordinal)
-    ]
-    services: list[Action] = [
-        DeleteService(ordinal, service.metadata.name, service.metadata.uid)
-        for service in observed.services_by_group.get(ordinal, ())
-    ]
-    return pod_groups, services
+    return (
+        _pod_group_deletions(ordinal, dict(belongings.pod_groups)),
+        list(_service_deletions(ordinal, belongings.services)),
+    )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from modelinfer_controller.api import labels, names
@@ -46,6 +46,7 @@ class Trouble(NamedTuple):
     message: str
 
 
+@lru_cache(maxsize=65536)
 def place_of(owner: str, pod: str) -> Place | None:
     """The place that a pod's name says, or None for a name that is not one of the owner's."""
     match = PLACE_PATTERN.fullmatch(pod, len(owner) + 1) if pod.startswith(f"{owner}-") else None
@@ -55,9 +56,9 @@ def place_of(owner: str, pod: str) -> Place | None:
     return place if names.pod_name(owner, *place) == pod else None  # "m-00-..." is a name that we would not give
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PodView:
-    """A pod of ours, reduced to what decisions read.
+    """A pod of ours, reduced to what decisions read. Made once for each state of a pod, and equal to itself alone.
 
     revision is "" where the label is missing. restarts counts all containers and init containers. failed_at is when
     the failure began that runs against the grace period: as noted on the pod, else as its statuses tell.
@@ -79,7 +80,7 @@ class PodView:
     created_at: datetime
     is_scheduled: bool
     trouble: Trouble | None
-    labels: Mapping[str, str] = field(compare=False)
+    labels: Mapping[str, str]
 
     @property
     def instance(self) -> InstanceKey:
@@ -254,19 +255,24 @@ class Observed:
 
     @cached_property
     def services_by_group(self) -> Mapping[int, tuple[Service, ...]]:
-        """Services that are not going away, by the ordinal that their name says."""
+        """Services by the ordinal that their name says, in the order of their names; going away ones among them."""
         by_group: dict[int, list[Service]] = {}
-        for name, service in self.services.items():
+        for name in sorted(self.services):
             place = place_of(self.owner.name, name)
-            if place is not None and not service.metadata.is_terminating:
-                by_group.setdefault(place.group, []).append(service)
+            if place is not None:
+                by_group.setdefault(place.group, []).append(self.services[name])
         return {group: tuple(services) for group, services in by_group.items()}
 
     def pod_groups_of(self, group: int) -> list[tuple[PodGroupKey, PodGroup]]:
         """The group's PodGroups of either kind that are not going away."""
+        return [(key, stored) for key, stored in self.all_pod_groups_of(group) if not stored.metadata.is_terminating]
+
+    def all_pod_groups_of(self, group: int) -> list[tuple[PodGroupKey, PodGroup]]:
+        """The group's PodGroups of either kind, going away ones among them."""
+        if not self.pod_groups:
+            return []
         keys = (PodGroupKey(scheduler, names.group_name(self.owner.name, group)) for scheduler in GangScheduler)
-        found = ((key, self.pod_groups.get(key)) for key in keys)
-        return [(key, stored) for key, stored in found if stored is not None and not stored.metadata.is_terminating]
+        return [(key, self.pod_groups[key]) for key in keys if key in self.pod_groups]
 
     @cached_property
     def revision_by_name(self) -> Mapping[str, Revision]:
@@ -275,7 +281,3 @@ class Observed:
     def reserved_by(self, kind: str, name: str) -> str:
         """Who bears the name in the way, or "" if nobody does."""
         return self.reserved.get((kind, name), "")
-
-
-def pod_name(owner: Owner, place: Place) -> str:
-    return names.pod_name(owner.name, *place)

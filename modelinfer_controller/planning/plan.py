@@ -11,7 +11,7 @@ from modelinfer_controller.planning.actions import (
     Plan,
     RenumberRevision,
 )
-from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.assess import Assessment, belongings_of
 from modelinfer_controller.planning.group import clear_away, take_down
 from modelinfer_controller.planning.recovery import WHOLE_GROUP, Rebuild
 
@@ -21,7 +21,7 @@ def plan(assessment: Assessment) -> Plan:
     if assessment.owner.metadata.is_terminating:
         return Plan()
     groups = list(assessment.plans.values())
-    away = [clear_away(ordinal, assessment.observed) for ordinal in assessment.removed_ordinals]
+    away = [clear_away(ordinal, belongings_of(ordinal, assessment.observed)) for ordinal in assessment.removed_ordinals]
     stages: tuple[list[Action], ...] = (
         list(_revisions(assessment)),
         [action for group in groups for action in group.pod_groups],

@@ -140,6 +140,16 @@ def blocked_scopes(pods: Iterable[PodView], record: GroupRecord) -> frozenset[st
     )
 
 
+def is_timeless(ground: Ground) -> bool:
+    """Whether what `recover` decides is the same at any time: nothing has failed, is missing or was rebuilt."""
+    if ground.record.rebuilds or any(pod.is_terminating or _has_failed(pod) for pod in ground.pods):
+        return False
+    if not is_settled(ground.record):
+        return True
+    present = {pod.place for pod in ground.pods}
+    return all(place in present for place in ground.shape.places(ground.group))
+
+
 def recover(ground: Ground) -> Recovery:
     """Decide for one group that lives on."""
     record = _noting_completeness(ground)

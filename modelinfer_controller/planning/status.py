@@ -10,7 +10,7 @@ from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
 from modelinfer_controller.planning.cause import Cause, Failure, cause_of
-from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING
+from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING, Group
 from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.revision import GangScheduler
 from modelinfer_controller.planning.rollout import Rule
@@ -117,12 +117,26 @@ def _progressing(assessment: Assessment, unavailable: Sequence[int], causes: Map
         return _condition(PROGRESSING, True, "GroupsProgressing", text)
     if leftovers:
         return _condition(PROGRESSING, True, "ScalingDown", f"{len(leftovers)} groups are being removed")
+    if resizing := _resizing(assessment):
+        text = f"pods of {len(resizing)} available groups are being made or removed"
+        return _condition(PROGRESSING, True, "ScalingRoles", text)
     return _condition(PROGRESSING, False, "AsSpecified", "the groups are as specified")
 
 
 def _leftovers(assessment: Assessment) -> list[int]:
     """Groups that are not to be, of which there are still pods."""
     return [ordinal for ordinal in assessment.removed_ordinals if assessment.observed.pods_by_group.get(ordinal)]
+
+
+def _resizing(assessment: Assessment) -> list[int]:
+    """Groups whose pods are not those that they are to have: a role that shrinks leaves its group available."""
+    groups = (assessment.groups[ordinal] for ordinal in assessment.rollout.target)
+    return [group.ordinal for group in groups if not group.is_waiting and not _is_whole(group)]
+
+
+def _is_whole(group: Group) -> bool:
+    expected = sum(group.shape.pod_count_by_instance.values())
+    return len(group.pods) == expected and all(pod in group.shape and not pod.is_terminating for pod in group.pods)
 
 
 def _outdated(assessment: Assessment) -> list[int]:

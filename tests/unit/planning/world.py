@@ -51,7 +51,16 @@ from modelinfer_controller.planning.actions import (
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.gang import API_VERSIONS
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, Place, PodGroupKey, place_of, view_pod
+from modelinfer_controller.planning.observed import (
+    GangSupport,
+    Observed,
+    Owner,
+    Place,
+    PodGroupKey,
+    PodView,
+    place_of,
+    view_pod,
+)
 from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
 from modelinfer_controller.planning.status import status_of
@@ -137,6 +146,7 @@ class World:
         self.is_deleted = False
         self.failures: dict[int | None, Failure] = {}
         self.status_writes = 0
+        self._views: dict[int, tuple[Pod, PodView | None]] = {}
         self._uids = 0
 
     # -- what the controller sees ----------------------------------------------------------------------------------
@@ -159,7 +169,7 @@ class World:
         )
 
     def observe(self, pods: Iterable[Pod] | None = None) -> Observed:
-        views = [view_pod(NAME, pod) for pod in (self.pods.values() if pods is None else pods)]
+        views = [self._view(pod) for pod in (self.pods.values() if pods is None else pods)]
         return Observed(
             owner=self.owner,
             pods=tuple(view for view in views if view is not None),
@@ -169,6 +179,12 @@ class World:
             reserved=dict(self.reserved),
             gang_support=self.gang_support,
         )
+
+    def _view(self, pod: Pod) -> PodView | None:
+        """A view is made once for each state of a pod, as the controller's observer does."""
+        if id(pod) not in self._views:
+            self._views[id(pod)] = (pod, view_pod(NAME, pod))  # holding the pod keeps its id from being used again
+        return self._views[id(pod)][1]
 
     def assess(self) -> Assessment:
         return assess(self.observe(), self.now)
