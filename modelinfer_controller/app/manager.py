@@ -6,7 +6,7 @@ stop    workers drain, events are sent, caches, servers, the lease last
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 import structlog
@@ -16,6 +16,7 @@ from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipL
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+FLUSH_TIMEOUT = 2.0
 SYNC_REMINDER = 30.0  # seconds between two lines that say which caches are still waited for
 
 
@@ -28,10 +29,18 @@ class Part(Protocol):
         """May be called more than once."""
 
 
+class Sender(Protocol):
+    """What tells users of events, see `kube.events.EventRecorder`."""
+
+    async def run(self) -> None: ...
+
+    async def flush(self) -> None: ...
+
+
 class Manager:
     """Runs the assembly, as leader where there is an elector. For one `run`.
 
-    servers are up before everything else and until the end; flush_events sends what users are still to be told;
+    servers are up before everything else and until the end; events are sent while there is work;
     on_leadership_lost ends the process: nothing is cleaned up then.
     """
 
@@ -41,14 +50,14 @@ class Manager:
         *,
         elector: LeaderElector | None,
         servers: Part,
-        flush_events: Callable[[], Awaitable[None]],
+        events: Sender,
         drain_timeout: float,
         on_leadership_lost: Callable[[LeadershipLost], NoReturn],
     ) -> None:
         self._assembly = assembly
         self._elector = elector
         self._servers = servers
-        self._flush_events = flush_events
+        self._events = events
         self._drain_timeout = drain_timeout
         self._on_leadership_lost = on_leadership_lost
         self._is_leading = False
@@ -75,8 +84,8 @@ class Manager:
                 if part.done() and not part.cancelled():
                     part.result()
         finally:
-            await _end(stopped)
             await _end(work)
+            await _end(stopped)
 
     async def _work(self) -> None:
         await self._wait_for_sync()
@@ -108,10 +117,26 @@ class Manager:
         """Ends after the queue was shut down, with everything else stopped, so that the lease goes last."""
         log.info("Workers started")
         self._is_leading = True
-        await self._assembly.run_workers()
-        await self._flush_events()
+        workers = asyncio.create_task(self._assembly.run_workers(), name="workers")
+        events = asyncio.create_task(self._events.run(), name="events")
+        try:
+            await asyncio.wait((workers, events), return_when=asyncio.FIRST_COMPLETED)
+            if events.done():
+                events.result()
+            await workers
+            await self._flush_events()
+        finally:
+            await _end(workers)
+            await _end(events)
         await self._stop_caches()
         await self._servers.stop()
+
+    async def _flush_events(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT):
+                await self._events.flush()
+        except TimeoutError:
+            log.warning("Not all events were sent", seconds=FLUSH_TIMEOUT)
 
     async def _drain(self, work: "asyncio.Task[None]") -> None:
         log.info("Stopping", queued=len(self._assembly.queue))

@@ -4,14 +4,15 @@ import asyncio
 import os
 import random
 import signal
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
 
 from modelinfer_controller import __version__
-from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.app.assemble import Assembly, assemble
+from modelinfer_controller.app.events import RecordedEvents
 from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.guard import LeaderOnlyTransport
 from modelinfer_controller.app.leadership import MAX_OVERDUE, lease_name, leave_at_once, make_elector
@@ -26,12 +27,14 @@ from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, conne
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.config import ConfigError, is_in_cluster
+from modelinfer_controller.kube.events import EventRecorder
 from modelinfer_controller.kube.flow import Flow, TokenBucket, Unlimited
 from modelinfer_controller.kube.leaderelection import LeaderElector
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-USER_AGENT = f"modelinfer-controller/{__version__}"
+COMPONENT = "modelinfer-controller"
+USER_AGENT = f"{COMPONENT}/{__version__}"
 
 
 class SystemClock:
@@ -85,9 +88,12 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         elector = make_elector(unguarded, lease, settings, clock=SystemClock(), on_change=observer)
     guarded = transport if elector is None else LeaderOnlyTransport(transport, elector.is_leading)
     client = Client(guarded, flow=_flow(settings), on_request=telemetry.requests)
+    recorder = EventRecorder(
+        client, COMPONENT, instance=socket.gethostname(), clock=SystemClock(), random=random.Random()
+    )
     assembly = assemble(
         client,
-        LoggedEvents(),
+        RecordedEvents(recorder),
         clock=SystemClock(),
         random=random.Random(),
         namespaces=settings.namespace,
@@ -106,7 +112,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         assembly,
         elector=elector,
         servers=servers,
-        flush_events=_nothing,
+        events=recorder,
         drain_timeout=settings.shutdown_timeout.total_seconds(),
         on_leadership_lost=leave_at_once,
     )
@@ -146,11 +152,3 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, received, number)
-
-
-async def _nothing() -> None: ...
-
-
-class LoggedEvents:
-    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None:
-        log.info("Event", model_infer=str(stored.metadata.object_name), type=type_, reason=reason, message=message)

@@ -15,13 +15,15 @@ CONTROLLER = "modelinfer"  # the value of the labels that name queue and control
 class Telemetry:
     """Make it first, pass `observers` and `requests` on, then let it watch what was assembled with them."""
 
+    MAX_OBJECTS = 1000  # ModelInfers with series of their own
+
     def __init__(self, *, server: str, workers: int) -> None:
         self.metrics = Metrics()
         self.requests = RestClientMetrics(self.metrics, urlsplit(server).netloc)
         self._queue = QueueMetrics(self.metrics, CONTROLLER)
         self._reconciles = ReconcileMetrics(self.metrics, CONTROLLER, workers)
         self._actions = ActionMetrics(self.metrics)
-        self._model_infers = ModelInferMetrics(self.metrics)
+        self._model_infers = ModelInferMetrics(self.metrics, max_objects=self.MAX_OBJECTS)
 
     @property
     def observers(self) -> Observers:

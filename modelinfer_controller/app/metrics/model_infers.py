@@ -25,7 +25,6 @@ from modelinfer_controller.planning.recovery import Trigger
 
 STARTUP_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)  # large models load for minutes
 OWNER = ("namespace", "name")
-MAX_OBJECTS = 1000
 
 
 class GroupStateName(StrEnum):
@@ -57,7 +56,7 @@ class Tracked:
 class ModelInferMetrics:
     """Implements `reconciler.AssessmentObserver`, and is a handler of the informer of ModelInfers."""
 
-    def __init__(self, metrics: Metrics, *, max_objects: int = MAX_OBJECTS) -> None:
+    def __init__(self, metrics: Metrics, *, max_objects: int) -> None:
         registry = metrics.registry
         self._max_objects = max_objects
         self._tracked: dict[ObjectName, Tracked] = {}

@@ -1,0 +1,125 @@
+"""The controller on a simulated cluster, in virtual time."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.app.assemble import Assembly, assemble
+from modelinfer_controller.app.manager import Manager
+from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
+from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kube.transport import Transport
+from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+
+CRD = Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml"
+NAMESPACE = "default"
+
+
+class Silent:
+    """An EventSink that drops everything."""
+
+    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None: ...
+
+
+class Leaving(Exception):
+    """Leadership was lost."""
+
+
+def leave(error: LeadershipLost) -> NoReturn:
+    raise Leaving from error
+
+
+class Noting:
+    """A part, and other things of a manager's, that write down what becomes of them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    async def start(self) -> None:
+        self.notes.append("servers start")
+
+    async def stop(self) -> None:
+        if self.notes[-1] != "servers stop":
+            self.notes.append("servers stop")
+
+    async def run(self) -> None:
+        self.notes.append("events are sent")
+        await asyncio.get_running_loop().create_future()
+
+    async def flush(self) -> None:
+        self.notes.append("events flushed")
+
+
+def make_assembly(transport: Transport, cluster: SimulatedControlPlane, telemetry: Telemetry) -> Assembly:
+    client = Client(transport, on_request=telemetry.requests)
+    assembly = assemble(client, Silent(), clock=cluster.clock, random=random.Random(0), observers=telemetry.observers)
+    telemetry.watch(assembly)
+    return assembly
+
+
+def make_manager(
+    assembly: Assembly,
+    noting: Noting,
+    *,
+    elector: LeaderElector | None = None,
+) -> Manager:
+    return Manager(
+        assembly,
+        elector=elector,
+        servers=noting,
+        events=noting,
+        drain_timeout=5.0,
+        on_leadership_lost=leave,
+    )
+
+
+@asynccontextmanager
+async def running(manager: Manager) -> AsyncIterator[asyncio.Event]:
+    """The manager at work; setting the event, or leaving, stops it. Raises what it ended with."""
+    stop = asyncio.Event()
+    run = asyncio.create_task(manager.run(stop), name="manager")
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await run
+
+
+class User:
+    """Somebody with one ModelInfer, `mi`."""
+
+    def __init__(self, cluster: SimulatedControlPlane) -> None:
+        self._client = cluster.client("user")
+
+    async def create(self, replicas: int = 2, *, name: str = "mi", annotations: dict[str, str] | None = None) -> None:
+        pod = {"metadata": {"annotations": annotations or {}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        role = {"name": "Decode", "workerReplicas": 1, "entryTemplate": pod, "workerTemplate": pod}
+        body: dict[str, Any] = {
+            "apiVersion": MODEL_INFERS.api_version,
+            "kind": MODEL_INFERS.kind,
+            "metadata": {"name": name},
+            "spec": {"replicas": replicas, "template": {"roles": [role]}},
+        }
+        await self._client.create(MODEL_INFERS, NAMESPACE, body)
+
+    async def patch(self, spec: dict[str, Any]) -> None:
+        await self._client.patch(MODEL_INFERS, NAMESPACE, "mi", {"spec": spec})
+
+    async def delete(self, name: str = "mi") -> None:
+        await self._client.delete(MODEL_INFERS, NAMESPACE, name, uid=None)
+
+    async def delete_pod(self, name: str) -> None:
+        await self._client.delete(PODS, NAMESPACE, name, uid=None)
+
+    async def pods(self) -> set[str]:
+        return {pod.metadata.name for pod in (await self._client.list_all(PODS, NAMESPACE)).items}
+
+    async def available(self) -> int:
+        return (await self._client.get(MODEL_INFERS, NAMESPACE, "mi")).status.available_replicas
