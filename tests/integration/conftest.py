@@ -92,8 +92,8 @@ def _user(control_plane: ControlPlane) -> Iterator[User]:
     for namespace in _namespace(control_plane):
         user = User(control_plane, namespace)
         yield user
+        control_plane.kubectl(f"--namespace={namespace}", "delete", "modelinfers", "--all", "--wait=false")
         user.close()
-        user.kubectl("delete", "modelinfers", "--all", "--wait=false")
 
 
 @pytest.fixture

@@ -39,7 +39,12 @@ class User:
     # What the user does.
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:
-        return self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments, input=input)
+        """Returns when what is watched shows what kubectl did."""
+        said = self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments, input=input)
+        if arguments[0] not in ("get", "wait"):
+            for watched in self._watched.values():
+                watched.catch_up()
+        return said
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Applies, and watches from before on."""

@@ -57,6 +57,7 @@ class Watched:
         self._stopped = False
         self.by_name: dict[str, Object] = {}
         self.changes: list[Change] = []
+        self._seen: dict[str, int] = {}  # the resourceVersion of the last change of each name, deletions included
         version = self._list()
         self._thread = threading.Thread(target=self._run, args=(version,), name=f"watch {path}", daemon=True)
         self._thread.start()
@@ -70,16 +71,32 @@ class Watched:
         self._thread.join(timeout=10)
         assert not self._thread.is_alive(), f"the watch of {self._path} does not end"
 
-    def _list(self) -> str:
+    def catch_up(self, timeout: float = 30) -> None:
+        """Returns when everything that the server has done until now is in `by_name` and `changes`."""
+        listed = self._get()
+        items, until = listed["items"], int(listed["metadata"]["resourceVersion"])
+        names = {item["metadata"]["name"] for item in items}
+
+        def has_caught_up() -> bool:
+            shown = all(self._seen.get(item["metadata"]["name"], 0) >= _version(item) for item in items)
+            return shown and all(self._seen[name] > until for name in self.by_name.keys() - names)
+
+        wait_for(self._news, has_caught_up, timeout, lambda: f"the watch of {self._path} lags behind")
+
+    def _get(self) -> Any:
         connection = self._access.connection(timeout=30)
         try:
             connection.request("GET", self._path, headers=self._access.headers)
             answer = connection.getresponse()
             listed = json.loads(answer.read())
-            if answer.status != http.client.OK:
-                raise OSError(f"{self._path}: {listed.get('message')}")
         finally:
             connection.close()
+        if answer.status != http.client.OK:
+            raise OSError(f"{self._path}: {listed.get('message')}")
+        return listed
+
+    def _list(self) -> str:
+        listed = self._get()
         items = {item["metadata"]["name"]: item for item in listed["items"]}
         with self._news:
             for name, item in items.items():
@@ -121,6 +138,7 @@ class Watched:
     def _note(self, type_: Literal["ADDED", "MODIFIED", "DELETED"], object_: Object) -> None:
         change = Change(type_, object_)
         self.changes.append(change)
+        self._seen[change.name] = _version(object_)
         if type_ == "DELETED":
             self.by_name.pop(change.name, None)
         else:
@@ -128,8 +146,8 @@ class Watched:
         self._news.notify_all()
 
 
-def _version(object_: Mapping[str, Any]) -> str:
-    return str(object_["metadata"]["resourceVersion"])
+def _version(object_: Mapping[str, Any]) -> int:
+    return int(object_["metadata"]["resourceVersion"])
 
 
 def wait_for(news: threading.Condition, look: Callable[[], T], timeout: float, describe: Callable[[], str]) -> T:
