@@ -173,6 +173,7 @@ def identity_of(owner: Owner) -> OwnerIdentity:
 
 def _ground(group: Group, now: datetime) -> Ground:
     return Ground(
+        owner=group.owner_name,
         group=group.ordinal,
         policy=group.terms.policy,
         grace=group.terms.grace,
@@ -349,7 +350,7 @@ def _pod_groups(
         return actions, not group.live_pods
     if terms.spec.template.gang_schedule is None:
         return actions, False  # turned off: a group that waits for its turn keeps the PodGroup that it has
-    if not group.pods and gang.is_outdated(stored, key.scheduler, desired):
+    if not group.live_pods and gang.is_outdated(stored, key.scheduler, desired):
         # No scheduler may see the pods of one size with the PodGroup of another, or an admission that is out of date.
         return [*actions, DeletePodGroup(group.ordinal, key, stored.metadata.uid)], True
     if patch := gang.patch(stored, key.scheduler, desired):

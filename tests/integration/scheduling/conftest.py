@@ -1,0 +1,52 @@
+"""A controller on the control planes with a gang scheduler, and tenants: users with nodes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from controller_process import ControllerProcess, install
+from controlplane import ControlPlane
+from tenant import Tenant
+
+CRDS = Path(__file__).parents[3] / "manifests" / "crd"
+
+
+@pytest.fixture(scope="session")
+def volcano_controller(volcano_control_plane: ControlPlane) -> Iterator[ControllerProcess]:
+    yield from running_controller(volcano_control_plane)
+
+
+@pytest.fixture(scope="session")
+def native_controller(native_gang_control_plane: ControlPlane) -> Iterator[ControllerProcess]:
+    yield from running_controller(native_gang_control_plane)
+
+
+@pytest.fixture
+def volcano_tenant(
+    volcano_controller: ControllerProcess, volcano_control_plane: ControlPlane, volcano_namespace: str
+) -> Iterator[Tenant]:
+    yield from tenancy(Tenant(volcano_control_plane, volcano_namespace, "volcano"))
+
+
+@pytest.fixture
+def native_tenant(
+    native_controller: ControllerProcess, native_gang_control_plane: ControlPlane, native_gang_namespace: str
+) -> Iterator[Tenant]:
+    yield from tenancy(Tenant(native_gang_control_plane, native_gang_namespace, "kubernetes"))
+
+
+def running_controller(control_plane: ControlPlane) -> Iterator[ControllerProcess]:
+    install(control_plane, CRDS)
+    controller = ControllerProcess(control_plane)
+    controller.start()
+    yield controller
+    assert controller.stop() == 0
+
+
+def tenancy(tenant: Tenant) -> Iterator[Tenant]:
+    yield tenant
+    tenant.kubectl("delete", "modelinfers", "--all", "--wait=false")
+    tenant.close()
+    tenant.remove_nodes()
