@@ -21,7 +21,19 @@ def tree(name: str, watch: bool, output: str | None, **place: Any) -> None:
     run(watch_tree(place_of(place), name) if watch else show_tree(place_of(place), name, output))
 
 
-VERBS: tuple[click.Command, ...] = (tree,)
+@click.command(cls=Verb)
+@name_argument()
+@click.option("-g", "--group", type=click.IntRange(min=0), metavar="N", help="Tell about this group alone.")
+@output_option
+@place_options
+def explain(name: str, group: int | None, output: str | None, **place: Any) -> None:
+    """Say why groups of the ModelInfer NAME are not available, and what happens next."""
+    from modelinfer_controller.app.kubectl.explain_verb import show_explanation
+
+    run(show_explanation(place_of(place), name, group, output))
+
+
+VERBS: tuple[click.Command, ...] = (tree, explain)
 
 
 def add_verbs(group: click.Group) -> None:
