@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from modelinfer_controller.api import names
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord, RebuildRecord
 from modelinfer_controller.planning.observed import EPOCH, InstanceKey, Place, PodView
@@ -87,6 +88,7 @@ class Recovery:
 class Ground:
     """One group as recovery sees it: the pods of its own revision (live and terminating) and what they should be."""
 
+    owner: str
     group: int
     policy: RecoveryPolicy
     grace: timedelta
@@ -231,7 +233,7 @@ def _missing(ground: Ground, record: GroupRecord) -> Iterator[Trigger]:
     for place in ground.shape.places(ground.group):
         key = InstanceKey(place.role, place.instance)
         if place not in present and _is_complete(key, ground, record):
-            yield Trigger(place, f"{key}-{place.worker_index}", "was deleted", None, ground.now)
+            yield Trigger(place, names.pod_name(ground.owner, *place), "was deleted", None, ground.now)
 
 
 def _verdict(scope: str, triggers: Sequence[Trigger], ground: Ground, record: GroupRecord) -> Rebuild | Postponed:
