@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from controlplane import ControlPlane
@@ -15,6 +15,8 @@ POD_GROUPS = {
     "volcano": "/apis/scheduling.volcano.sh/v1beta1/namespaces/{}/podgroups",
     "kubernetes": "/apis/scheduling.k8s.io/v1beta1/namespaces/{}/podgroups",
 }
+
+REMOVE_GANG = '[{"op": "remove", "path": "/spec/template/gangSchedule"}]'  # a JSON patch of a ModelInfer
 
 
 class Tenant(User):
@@ -141,6 +143,10 @@ def group_pods(model: str, group: int, **instances: tuple[int, int]) -> set[str]
         for instance in range(count)
         for index in range(size)
     }
+
+
+def uids(objects: Mapping[str, Object]) -> dict[str, str]:
+    return {name: found["metadata"]["uid"] for name, found in objects.items()}
 
 
 def version(found: Object) -> int:

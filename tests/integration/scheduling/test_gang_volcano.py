@@ -8,12 +8,11 @@ from typing import Any
 import rollout_rules
 from controller_process import ControllerProcess
 from rollout_rules import Rules
-from tenant import Tenant, group_pods, version
+from tenant import REMOVE_GANG, Tenant, group_pods, uids, version
 from watched import Object
 
 VOLCANO = "scheduling.volcano.sh/v1beta1"
 GROUP_NAME = "scheduling.k8s.io/group-name"
-REMOVE_GANG = '[{"op": "remove", "path": "/spec/template/gangSchedule"}]'
 WHOLE = group_pods("mi", 0, prefill=(1, 1), decode=(1, 2))
 
 
@@ -30,10 +29,6 @@ def hyper_node(rack: str) -> Object:
 def queue_of(name: str, *, gpus: int) -> Object:
     spec = {"weight": 1, "capability": {"nvidia.com/gpu": str(gpus)}}
     return {"apiVersion": VOLCANO, "kind": "Queue", "metadata": {"name": name}, "spec": spec}
-
-
-def uids(objects: dict[str, Object]) -> dict[str, str]:
-    return {name: found["metadata"]["uid"] for name, found in objects.items()}
 
 
 def annotations(pod: Object) -> dict[str, Any]:
