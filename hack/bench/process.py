@@ -41,7 +41,7 @@ async def running_controller(kubeconfig: Path, log: Path) -> AsyncIterator[Contr
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
         async with asyncio.timeout(START_TIMEOUT):
-            while b"Workers started" not in log.read_bytes():  # noqa: ASYNC110 -- another process's log
+            while b"Workers started" not in log.read_bytes():  # noqa: ASYNC110, ASYNC240 -- another process
                 await asyncio.sleep(0.05)
         yield ControllerProcess(process.pid)
     finally:

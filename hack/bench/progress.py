@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
 
 from modelinfer_controller.api import labels
 from modelinfer_controller.api.core import Pod
+from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
+from modelinfer_controller.kube.cache.informer import SharedInformer
+from modelinfer_controller.kube.cache.source import ResourceSource
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
-from modelinfer_controller.kube.watch import Added, Deleted, Modified
 
 TIMEOUT = 900.0
 PODS_IN_GROUP = 2
@@ -34,22 +37,26 @@ class Progress:
         self._ready_by_group: dict[str, set[str]] = defaultdict(set)
 
     async def follow(self) -> None:
-        """Ends by cancellation. The namespace is to be empty when it starts."""
-        listed = await self._client.list_all(PODS, self._namespace, label_selector=labels.NAME)
-        version = listed.metadata.resource_version
-        async with self._client.watch(
-            PODS, self._namespace, resource_version=version, timeout_seconds=3600, label_selector=labels.NAME
-        ) as stream:
-            async for event in stream.events():
-                match event:
-                    case Added(obj=pod) | Modified(obj=pod):
-                        self._see(pod)
-                    case Deleted(obj=pod):
-                        self._lose(pod)
-                        self.gone_count += 1
-                    case _:
-                        continue
-                self._changed.set()
+        """Ends by cancellation. An informer, since a busy server ends watches that cannot keep up."""
+        source = ResourceSource(self._client, PODS, self._namespace, labels.NAME)
+        informer = SharedInformer("pods", [source], random=random.Random())
+        informer.add_event_handler(self)
+        await informer.run()
+
+    # ResourceEventHandler
+
+    def on_add(self, obj: Pod, is_in_initial_list: bool) -> None:
+        self._see(obj)
+        self._changed.set()
+
+    def on_update(self, old: Pod, new: Pod) -> None:
+        self._see(new)
+        self._changed.set()
+
+    def on_delete(self, obj: Pod | DeletedFinalStateUnknown[Pod]) -> None:
+        self._lose(last_state(obj))
+        self.gone_count += 1
+        self._changed.set()
 
     def _see(self, pod: Pod) -> None:
         self.seen.add(pod.metadata.uid)
