@@ -80,7 +80,7 @@ def _pod_group_cause(assessment: Assessment, ordinal: int) -> Cause | None:
 
 def _is_unschedulable(condition: Condition) -> bool:
     said_no = condition.type == "Unschedulable" and condition.status == "True"
-    return said_no or (condition.type == "PodGroupScheduled" and condition.status == "False")
+    return said_no or (condition.type == "PodGroupInitiallyScheduled" and condition.status == "False")
 
 
 def _progress_cause(assessment: Assessment, group: Group) -> Cause:

@@ -24,6 +24,22 @@ API_VERSIONS: Mapping[GangScheduler, str] = {
     GangScheduler.KUBERNETES: "scheduling.k8s.io/v1beta1",
 }
 
+INSTALL_HINTS: Mapping[GangScheduler, str] = {
+    GangScheduler.VOLCANO: "Volcano's PodGroup (scheduling.volcano.sh/v1beta1) is not installed: install Volcano",
+    GangScheduler.KUBERNETES: "Kubernetes' PodGroup (scheduling.k8s.io/v1beta1) is not served: enable the feature gate "
+    "GenericWorkload and that API version on the control plane",
+}
+KIND_MISSING = "PodGroupKindMissing"
+
+
+def what_is_missing(scheduler: GangScheduler, scheduler_name: str | None, support: GangSupport) -> str:
+    """For people: which PodGroup kinds would do that are not there, and how to get them. "" where one is in use."""
+    if support.serves(scheduler):
+        return ""
+    either = [scheduler, *(one for one in GangScheduler if one is not scheduler)]
+    could_be_used = either if scheduler_name in (None, "", DEFAULT_SCHEDULER) else [scheduler]
+    return f"the pods run without a gang: {'; or '.join(INSTALL_HINTS[one] for one in could_be_used)}"
+
 
 def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision, ...]) -> GangScheduler | None:
     """Which PodGroups this ModelInfer's update revision uses, or None without gangSchedule.

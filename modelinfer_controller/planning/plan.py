@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from modelinfer_controller.planning import revision
+from modelinfer_controller.planning import gang, revision
 from modelinfer_controller.planning.actions import (
     Action,
     Announcement,
@@ -74,6 +74,10 @@ def used_revision_names(assessment: Assessment) -> set[str]:
 
 
 def _announcements(assessment: Assessment) -> Iterator[Announcement]:
+    support, spec = assessment.observed.gang_support, assessment.owner.spec
+    scheduler = assessment.update.template.gang_scheduler
+    if scheduler is not None and (missing := gang.what_is_missing(scheduler, spec.scheduler_name, support)):
+        yield Announcement("Warning", gang.KIND_MISSING, missing)
     policy = assessment.owner.spec.recovery_policy.value
     for ordinal, group in assessment.plans.items():
         for rebuild in group.recovery.rebuilds:

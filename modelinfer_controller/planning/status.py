@@ -12,19 +12,12 @@ from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment
 from modelinfer_controller.planning.cause import Cause, Failure, cause_of
 from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING, Group
 from modelinfer_controller.planning.recovery import is_settled
-from modelinfer_controller.planning.revision import GangScheduler
 from modelinfer_controller.planning.rollout import Rule
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"
 GANG_SCHEDULING = "GangScheduling"
 NAMED_GROUPS = 5  # that a message names before it counts the rest
-
-INSTALL_HINTS: Mapping[GangScheduler, str] = {
-    GangScheduler.VOLCANO: "Volcano's PodGroup (scheduling.volcano.sh/v1beta1) is not installed: install Volcano",
-    GangScheduler.KUBERNETES: "Kubernetes' PodGroup (scheduling.k8s.io/v1beta1) is not served: enable the feature gate "
-    "GenericWorkload and that API version on the control plane",
-}
 
 
 def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) -> ModelInferStatus:
@@ -175,15 +168,11 @@ def _gang_scheduling(assessment: Assessment) -> list[Condition]:
     scheduler = assessment.update.template.gang_scheduler
     if scheduler is None:
         return []
-    if assessment.observed.gang_support.serves(scheduler):
-        text = f"each group has a PodGroup of {gang.API_VERSIONS[scheduler]}"
-        return [_condition(GANG_SCHEDULING, True, "PodGroupsInUse", text)]
-    hints = [INSTALL_HINTS[scheduler]]
-    if assessment.owner.spec.scheduler_name in (None, "", gang.DEFAULT_SCHEDULER):
-        other = GangScheduler.KUBERNETES if scheduler is GangScheduler.VOLCANO else GangScheduler.VOLCANO
-        hints.append(INSTALL_HINTS[other])
-    text = f"the pods run without a gang: {', or '.join(hints)}"
-    return [_condition(GANG_SCHEDULING, False, "PodGroupKindMissing", text)]
+    support, scheduler_name = assessment.observed.gang_support, assessment.owner.spec.scheduler_name
+    if missing := gang.what_is_missing(scheduler, scheduler_name, support):
+        return [_condition(GANG_SCHEDULING, False, gang.KIND_MISSING, missing)]
+    text = f"each group has a PodGroup of {gang.API_VERSIONS[scheduler]}"
+    return [_condition(GANG_SCHEDULING, True, "PodGroupsInUse", text)]
 
 
 def invalid_status(stored: ModelInfer, violations: Sequence[Violation], now: datetime) -> ModelInferStatus:
