@@ -153,7 +153,7 @@ def _group_revision(pods: Iterable[PodView], record: GroupRecord, terms: Terms, 
         found = [pod.revision for pod in live if pod.revision]
         name = record.revision if record.revision in found or not found else found[0]
         if not name:
-            return default
+            return terms.current  # pods without the label: taken for what ran before the rollout, and rolled
         # A revision that somebody deleted cannot be built from any more; the pods are told apart by its name alone.
         return terms.known.get(name) or Revision(name, 0, "", default.template)
     if is_settled(record):

@@ -1,7 +1,8 @@
 """Quantities, and what a scheduler will count for a pod: its effective requests."""
 
+import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 SUFFIXES: Mapping[str, Decimal] = {
@@ -22,20 +23,19 @@ SUFFIXES: Mapping[str, Decimal] = {
     "Ei": Decimal(2) ** 60,
 }
 
+# "1E3" is an exponent, "1E" an exa.
+QUANTITY_PATTERN = re.compile(rf"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)({'|'.join(SUFFIXES)})?")
+
 Resources = dict[str, Decimal]
 
 
 def parse_quantity(quantity: str | int | float) -> Decimal:
     """A Kubernetes quantity as a number. Raises ValueError for what is none."""
-    text = str(quantity).strip()
-    number = text.rstrip("numkMGTPEi")
-    suffix = text[len(number) :]
-    if suffix.startswith("E") and suffix not in SUFFIXES:  # "1E3" is an exponent, "1E" an exa
-        number, suffix = text, ""
-    try:
-        return Decimal(number) * (SUFFIXES[suffix] if suffix else 1)
-    except (ArithmeticError, KeyError) as error:
-        raise ValueError(f"{quantity!r} is not a quantity") from error
+    match = QUANTITY_PATTERN.fullmatch(str(quantity))
+    if match is None:
+        raise ValueError(f"{quantity!r} is not a quantity")
+    number, suffix = match[1], match[2]
+    return Decimal(number) * SUFFIXES[suffix] if suffix else Decimal(number)
 
 
 def format_quantity(value: Decimal) -> str:
@@ -43,8 +43,8 @@ def format_quantity(value: Decimal) -> str:
     for suffix in ("", "m", "u", "n"):
         scaled = value / SUFFIXES[suffix] if suffix else value
         if scaled == scaled.to_integral_value() or suffix == "n":
-            return f"{int(scaled.to_integral_value())}{suffix}"
-    raise AssertionError("unreachable: nano units are rounded")
+            return f"{int(scaled.to_integral_value(ROUND_CEILING))}{suffix}"
+    raise AssertionError("unreachable: nano units are rounded up, as the API does")
 
 
 def same_resources(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -79,7 +79,8 @@ def _requests(resources: Mapping[str, Any] | None) -> Resources:
 
 
 def _quantities(resources: Mapping[str, Any] | None) -> Resources:
-    return {name: parse_quantity(quantity) for name, quantity in (resources or {}).items()}
+    """Without what is no quantity: the server refuses such a pod, and says why."""
+    return {name: parse_quantity(q) for name, q in (resources or {}).items() if QUANTITY_PATTERN.fullmatch(str(q))}
 
 
 def _sum(many: Iterable[Resources]) -> Resources:

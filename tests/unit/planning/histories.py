@@ -243,6 +243,7 @@ class History:
     def _unlabel(self, first: int, second: int) -> None:
         if name := self._pod(first, second):
             self._relabel(name, {labels.REVISION: ""})
+            self.world.unlabelled.add(self.world.pods[name].metadata.uid)
 
     def _amnesia(self, first: int, second: int) -> None:
         self.world.status = ModelInferStatus()

@@ -143,6 +143,7 @@ class World:
         self.reserved: dict[tuple[str, str], str] = {}
         self.gang_support = gang_support or GangSupport()
         self.bad_images: set[str] = set()
+        self.unlabelled: set[str] = set()  # UIDs of pods whose revision nobody can tell for certain any more
         self.is_deleted = False
         self.failures: dict[int | None, Failure] = {}
         self.status_writes = 0
