@@ -233,5 +233,5 @@ def gang_state(stored: PodGroup) -> str:
 
 def _scheduled(conditions: tuple[Condition, ...]) -> Iterator[str]:
     for condition in conditions:
-        if condition.type == "PodGroupScheduled":
+        if condition.type == "PodGroupInitiallyScheduled":
             yield "Scheduled" if condition.status == "True" else condition.reason or "Pending"
