@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import socket
@@ -15,13 +14,12 @@ import pytest
 import yaml
 from controller_process import COMMAND, wait_until_served
 from controlplane import ControlPlane, Settings
-from controlplane.processes import free_ports, spawn
+from controlplane.processes import free_ports
 from models import model
+from running_command import SYSTEM, RunningCommand
 from user import User
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-SYSTEM = "modelinfer-system"
-FAST = 15.0  # seconds; CPU is shared with whatever else runs
 
 
 @pytest.fixture(scope="module")
@@ -92,61 +90,15 @@ def test_an_address_that_is_taken(ready: ControlPlane) -> None:
     assert f"cannot listen on {address}" in line
 
 
-class Running:
-    """The command at work, under the service account and the rights of the manifests."""
-
-    def __init__(self, control_plane: ControlPlane, *arguments: str) -> None:
-        self.port = free_ports(1)[0]
-        self._log = control_plane.logs / "run-command.log"
-        self._log.unlink(missing_ok=True)
-        kubeconfig = control_plane.service_account_kubeconfig(SYSTEM, "modelinfer-controller")
-        addresses = (f"--{name}-bind-address=127.0.0.1:{self.port}" for name in ("metrics", "health-probe"))
-        self.process = spawn([str(COMMAND), "run", f"--kubeconfig={kubeconfig}", *addresses, *arguments], self._log)
-        self.wait_for("/readyz", 200)
-
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except ConnectionError:
-            return 0, ""
-        finally:
-            connection.close()
-
-    def wait_for(self, path: str, status: int) -> None:
-        deadline = time.monotonic() + FAST
-        while self.get(path)[0] != status:
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, f"{path} does not answer {status}"
-            time.sleep(0.02)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def stop(self, number: signal.Signals) -> tuple[int, float]:
-        """The exit code, and the seconds that it took."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        return self.process.wait(timeout=FAST), time.monotonic() - began
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
 @pytest.fixture
-def command(ready: ControlPlane) -> Iterator[Running]:
-    running = Running(ready)
+def command(ready: ControlPlane) -> Iterator[RunningCommand]:
+    running = RunningCommand(ready)
     yield running
     running.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_cleanly_when_asked(command: Running, number: signal.Signals) -> None:
+def test_it_stops_cleanly_when_asked(command: RunningCommand, number: signal.Signals) -> None:
     code, seconds = command.stop(number)
     assert code == 0
     assert seconds < 3.0
@@ -156,7 +108,7 @@ def test_it_stops_cleanly_when_asked(command: Running, number: signal.Signals) -
     assert not [line for line in command.log.splitlines() if json.loads(line)["level"] in ("warning", "error")]
 
 
-def test_it_answers_probes_and_shows_metrics(command: Running) -> None:
+def test_it_answers_probes_and_shows_metrics(command: RunningCommand) -> None:
     assert command.get("/healthz") == (200, "[+]leader-election ok\nok\n")
     assert command.get("/readyz") == (200, "[+]caches ok\n[+]process ok\nok\n")
     status, metrics = command.get("/metrics")
@@ -171,14 +123,14 @@ def test_it_answers_probes_and_shows_metrics(command: Running) -> None:
     assert command.get("/nothing")[0] == 404
 
 
-def test_it_prints_its_settings_and_no_secret(command: Running, ready: ControlPlane) -> None:
+def test_it_prints_its_settings_and_no_secret(command: RunningCommand, ready: ControlPlane) -> None:
     first = json.loads(command.log.splitlines()[0])
     assert first["settings"]["metrics-bind-address"] == f"127.0.0.1:{command.port}"
     token = token_of(ready.layout.kubeconfig_of(f"{SYSTEM}.modelinfer-controller"))
     assert [part for part in token.split(".") if part in command.log] == []
 
 
-def test_events_are_about_the_model_infer(command: Running, ready: ControlPlane) -> None:
+def test_events_are_about_the_model_infer(command: RunningCommand, ready: ControlPlane) -> None:
     ready.create_namespace("events")
     user = User(ready, "events")
     foreign = {
@@ -204,7 +156,7 @@ def test_events_are_about_the_model_infer(command: Running, ready: ControlPlane)
         user.close()
 
 
-def test_it_outlives_the_api_servers_restart(command: Running, ready: ControlPlane) -> None:
+def test_it_outlives_the_api_servers_restart(command: RunningCommand, ready: ControlPlane) -> None:
     ready.create_namespace("restart")
     ready.kill("kube-apiserver")
     deadline = time.monotonic() + 60
@@ -224,7 +176,7 @@ def test_it_outlives_the_api_servers_restart(command: Running, ready: ControlPla
     assert command.process.poll() is None
 
 
-def test_a_crd_that_is_taken_away_ends_it(command: Running, ready: ControlPlane) -> None:
+def test_a_crd_that_is_taken_away_ends_it(command: RunningCommand, ready: ControlPlane) -> None:
     ready.kubectl("delete", "crd", "modelinfers.workload.volcano.sh")
     assert command.process.wait(timeout=30) == 5
     assert "`kubectl apply -f manifests/crd` installs it" in command.log.splitlines()[-1]
