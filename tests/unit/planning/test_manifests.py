@@ -1,0 +1,167 @@
+"""Identity: names, labels, environment, Services; and how groups are spread over topology domains."""
+
+import json
+from typing import Any
+
+import pytest
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.planning.manifests import OwnerIdentity, pod_body
+from modelinfer_controller.planning.observed import Place, place_of
+from modelinfer_controller.planning.revision import GangScheduler, payload_of_spec, resolve
+from planning.world import NAME, NAMESPACE, UID, Spec, World, a_role, a_spec, pod_name
+
+IDENTITY = OwnerIdentity(NAMESPACE, NAME, UID)
+
+
+def render(spec: Spec, place: Place, gang: GangScheduler | None = None) -> Any:
+    revision = resolve(NAME, payload_of_spec(json.dumps(spec).encode(), gang), [], [], {})
+    return json.loads(pod_body(IDENTITY, revision, place, 3))
+
+
+def environment(pod: Any, kind: str = "containers", index: int = 0) -> list[tuple[str, str]]:
+    return [(variable["name"], variable["value"]) for variable in pod["spec"][kind][index]["env"]]
+
+
+def test_a_pod_has_its_names_labels_owner_and_environment() -> None:
+    spec = a_spec(1, a_role("Prefill", 2, workers=2), schedulerName="mine")
+    pod = render(spec, Place(7, "prefill", 1, 2))
+    assert pod["metadata"]["name"] == "m-7-prefill-1-2"
+    own = {
+        labels.NAME: "m",
+        labels.GROUP_NAME: "m-7",
+        labels.ROLE: "Prefill",
+        labels.ROLE_ID: "Prefill-1",
+        labels.REVISION: pod["metadata"]["labels"][labels.REVISION],
+    }
+    assert pod["metadata"]["labels"] == own
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"], owner["controller"]) == ("ModelInfer", NAME, UID, True)
+    assert environment(pod) == [
+        ("GROUP_SIZE", "3"),
+        ("ENTRY_ADDRESS", "m-7-prefill-1-0.ns"),
+        ("WORKER_INDEX", "2"),
+    ]
+    assert pod["spec"]["schedulerName"] == "mine"
+
+
+def test_entry_pods_are_labelled_and_one_leads_the_group() -> None:
+    spec = a_spec(1, a_role("Prefill", 2, workers=1), a_role("decode"))
+
+    def marks(place: Place) -> set[str]:
+        return {labels.ENTRY, labels.GROUP_LEADER} & render(spec, place)["metadata"]["labels"].keys()
+
+    assert marks(Place(0, "prefill", 0, 0)) == {labels.ENTRY, labels.GROUP_LEADER}
+    assert marks(Place(0, "prefill", 1, 0)) == {labels.ENTRY}
+    assert marks(Place(0, "decode", 0, 0)) == {labels.ENTRY}
+    assert marks(Place(0, "prefill", 0, 1)) == set()
+
+
+def test_ours_win_over_the_templates_and_the_rest_of_the_template_is_kept() -> None:
+    role = a_role("decode")
+    role["entryTemplate"]["metadata"] = {
+        "labels": {"app": "x", labels.ROLE: "fake"},
+        "annotations": {"note": "y", labels.INCARNATION: "99"},
+    }
+    role["entryTemplate"]["spec"] |= {
+        "initContainers": [{"name": "init", "image": "i"}],
+        "containers": [{"name": "c", "image": "i", "env": [{"name": "A", "value": "$(ENTRY_ADDRESS)"}]}],
+        "hostNetwork": True,
+    }
+    pod = render(a_spec(1, role), Place(0, "decode", 0, 0))
+    assert pod["metadata"]["labels"].items() >= {"app": "x", labels.ROLE: "decode"}.items()
+    assert pod["metadata"]["annotations"] == {"note": "y", labels.INCARNATION: "3"}
+    assert pod["spec"]["hostNetwork"] is True
+    names = ["GROUP_SIZE", "ENTRY_ADDRESS", "WORKER_INDEX"]
+    assert [name for name, _ in environment(pod)] == [*names, "A"], "first, so that the template's can refer to them"
+    assert [name for name, _ in environment(pod, "initContainers")] == names
+
+
+def test_what_a_user_wrote_is_never_taken_for_a_mark() -> None:
+    role = a_role("decode")
+    text = '<<modelinfer>>0<<modelinfer>> <<<modelinfer>>>1 \\d " é'
+    role["entryTemplate"]["spec"]["containers"][0]["args"] = [text]
+    assert render(a_spec(1, role), Place(0, "decode", 0, 0))["spec"]["containers"][0]["args"] == [text]
+
+
+def test_a_worker_without_a_template_uses_the_entrys() -> None:
+    role = {**a_role("decode"), "workerReplicas": 1}
+    assert render(a_spec(1, role), Place(0, "decode", 0, 1))["spec"]["containers"][0]["image"] == "v1"
+
+
+def test_one_headless_service_for_each_instance_with_workers_selects_exactly_its_entry_pod() -> None:
+    world = World(a_spec(2, a_role("Decode", 2, workers=1), a_role("router")))
+    world.settle()
+    assert set(world.services) == {pod_name(group, "decode", instance) for group in (0, 1) for instance in (0, 1)}
+    for name, service in world.services.items():
+        selected = [
+            pod for pod, stored in world.pods.items() if service.spec.selector.items() <= stored.metadata.labels.items()
+        ]
+        assert selected == [name]
+        assert (service.spec.cluster_ip, service.spec.publish_not_ready_addresses) == ("None", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("m-0-decode-0-0", Place(0, "decode", 0, 0)),
+        ("m-12-a-0-3-4", Place(12, "a-0", 3, 4)),
+        ("m-1-2-3-4", Place(1, "2", 3, 4)),
+        ("m-00-decode-0-0", None),
+        ("m-0-Decode-0-0", None),
+        ("m-decode-0-0", None),
+        ("mm-0-decode-0-0", None),
+        ("m-0-decode-0", None),
+        ("m", None),
+    ],
+)
+def test_a_pods_place_is_read_from_its_name(name: str, place: Place | None) -> None:
+    assert place_of("m", name) == place
+
+
+ZONES = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
+
+
+def test_the_leader_carries_the_constraint_and_counts_leaders_of_this_modelinfer() -> None:
+    role = a_role("decode", 2)
+    role["entryTemplate"]["spec"]["topologySpreadConstraints"] = [{"topologyKey": "rack"}]
+    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), Place(1, "decode", 0, 0))
+    mine, ours = pod["spec"]["topologySpreadConstraints"]
+    assert mine == {"topologyKey": "rack"}, "the template's own are kept"
+    assert ours == {
+        **ZONES[0],
+        "labelSelector": {"matchLabels": {labels.NAME: "m", labels.GROUP_LEADER: "true"}},
+    }
+    assert "affinity" not in pod["spec"]
+
+
+def test_a_label_selector_picks_which_leaders_count() -> None:
+    given = {"matchLabels": {"app": "llm"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}
+    constraint = {"topologyKey": "zone", "labelSelector": given}
+    pod = render(a_spec(1, topologySpreadConstraints=[constraint]), Place(0, "decode", 0, 0))
+    selector = pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]
+    assert selector["matchLabels"] == {"app": "llm", labels.GROUP_LEADER: "true"}
+    assert selector["matchExpressions"][0]["key"] == "x"
+
+
+def test_the_other_pods_of_the_group_prefer_the_leaders_domain() -> None:
+    role = a_role("decode", 2)
+    term = {"weight": 1, "podAffinityTerm": {"topologyKey": "node"}}
+    role["entryTemplate"]["spec"]["affinity"] = {
+        "nodeAffinity": {"x": 1},
+        "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]},
+    }
+    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), Place(1, "decode", 1, 0))
+    affinity = pod["spec"]["affinity"]
+    assert affinity["nodeAffinity"] == {"x": 1}
+    own, ours = affinity["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert own == term
+    assert ours["podAffinityTerm"]["topologyKey"] == "zone"
+    leader = {labels.GROUP_NAME: "m-1", labels.GROUP_LEADER: "true"}
+    assert leader.items() <= ours["podAffinityTerm"]["labelSelector"]["matchLabels"].items()
+    assert "topologySpreadConstraints" not in pod["spec"]
+
+
+def test_without_constraints_the_template_is_left_as_it_is() -> None:
+    spec = render(a_spec(1, a_role("decode", 2)), Place(0, "decode", 1, 0))["spec"]
+    assert spec.keys() == {"containers"}
