@@ -7,12 +7,25 @@ from typing import Any
 
 from models import DOMAIN, model, pod, role
 from user import User
+from watched import Object
 
 
 def foreign(kind: str, name: str, /, **labels: str) -> dict[str, Any]:
     keys = {f"{DOMAIN}/{key}": value for key, value in labels.items()}
     spec = pod()["spec"] if kind == "Pod" else {"ports": [{"port": 80}]}
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": keys}, "spec": spec}
+
+
+def _theirs(user: User) -> list[tuple[str, str, Object]]:
+    """What others have of the names, with its kind."""
+    pods = [("Pod", name, child) for name, child in user.pods.items()]
+    children = [*pods, *(("Service", name, child) for name, child in user.services.items())]
+    return [one for one in children if "ownerReferences" not in one[2]["metadata"]]
+
+
+def _marks(child: Object) -> tuple[Any, ...]:
+    metadata = child["metadata"]
+    return metadata["uid"], metadata.get("labels"), metadata.get("annotations"), child["spec"].get("selector")
 
 
 def test_foreign_children_are_told_of_left_alone_and_waited_for(user: User) -> None:
@@ -24,8 +37,7 @@ def test_foreign_children_are_told_of_left_alone_and_waited_for(user: User) -> N
     for other in others:
         user.kubectl("create", "-f-", input=json.dumps(other))
     user.wait(lambda: len(user.pods) == 2 and len(user.services) == 1, "what others have")
-    uids = {name: one["metadata"]["uid"] for name, one in (user.pods | user.services).items()}
-    labels = {name: one["metadata"].get("labels", {}) for name, one in (user.pods | user.services).items()}
+    before = [(kind, name, _marks(child)) for kind, name, child in _theirs(user)]
     names = ("plain", "labelled", "service")
     for name in names:
         user.apply(model(name, role(workers=1), replicas=2))
@@ -39,9 +51,7 @@ def test_foreign_children_are_told_of_left_alone_and_waited_for(user: User) -> N
         user.wait(said, f"{name} says so in an event")
         others_run = lambda name=name: user.status(name)["availableReplicas"] == 1  # noqa: E731
         user.wait(others_run, f"the other group of {name} is available")
-    now = user.pods | user.services
-    assert {name: now[name]["metadata"]["uid"] for name in uids} == uids
-    assert {name: now[name]["metadata"].get("labels", {}) for name in labels} == labels
+    assert [(kind, name, _marks(child)) for kind, name, child in _theirs(user)] == before
 
     user.delete_pods("plain-1-decode-0-0", "labelled-1-decode-0-0")
     user.kubectl("delete", "service", "service-1-decode-0-0")
