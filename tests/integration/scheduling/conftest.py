@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from controller_process import ControllerProcess, install
+from controller_process import ControllerProcess
 from controlplane import ControlPlane
+from tenancy import running_controller, tenancy
 from tenant import Tenant
-
-CRDS = Path(__file__).parents[3] / "manifests" / "crd"
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +33,3 @@ def native_tenant(
     native_controller: ControllerProcess, native_gang_control_plane: ControlPlane, native_gang_namespace: str
 ) -> Iterator[Tenant]:
     yield from tenancy(Tenant(native_gang_control_plane, native_gang_namespace, "kubernetes"))
-
-
-def running_controller(control_plane: ControlPlane) -> Iterator[ControllerProcess]:
-    install(control_plane, CRDS)
-    controller = ControllerProcess(control_plane)
-    controller.start()
-    yield controller
-    assert controller.stop() == 0
-
-
-def tenancy(tenant: Tenant) -> Iterator[Tenant]:
-    yield tenant
-    tenant.kubectl("delete", "modelinfers", "--all", "--wait=false")
-    tenant.close()
-    tenant.remove_nodes()

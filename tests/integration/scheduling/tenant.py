@@ -76,6 +76,10 @@ class Tenant(User):
             self._watched[resource] = Watched(self._access, path, self._news)
         return super().watch(resource)
 
+    def forget_pod_groups(self) -> None:
+        """Until they are looked at again: their kind is about to go."""
+        self._watched.pop("podgroups").stop()
+
     @property
     def pod_groups(self) -> dict[str, Object]:
         return dict(self.watch("podgroups").by_name)
