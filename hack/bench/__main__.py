@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -36,9 +38,17 @@ def _table(rows: list[Row]) -> Table:
     table = Table("work", "ours s", "limit s", "ratio", "aim", "details", title="One run, the limit beside it")
     for row in rows:
         aim = f"≤ {row.aim:.1f}" if row.aim else ""
-        details = "\n".join(f"{key} {value}" for key, value in row.details.items())
+        details = "\n".join(_lines(row.details))
         table.add_row(row.work, f"{row.ours_s:.2f}", f"{row.limit_s:.2f}", f"{row.ratio:.2f}", aim, details)
     return table
+
+
+def _lines(details: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in details.items():
+        if isinstance(value, dict):
+            yield from (f"{count} x {call}" for call, count in value.items())
+        else:
+            yield f"{key} {value}"
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ async def rolling_update(nodes: int, groups: int) -> list[Row]:
         await plane.client.patch(MODEL_INFERS, NAMESPACE, "m0", {"spec": change})
         finished = await plane.progress.until(lambda: len(plane.progress.group_ready_at) >= groups)
         await _poll(plane, "m0", lambda stored: stored.status.updated_replicas == groups)
-        details = _cost(process.cost())
+        details = {**_cost(process.cost()), "calls": dict(plane.calls_of_controller())}
         steps = _step_latencies(plane, started)
     work = f"rolling update of {groups} groups of 2, one at a time"
     details |= {"step_p50_ms": _percentile(steps, 0.5), "step_p99_ms": _percentile(steps, 0.99)}

@@ -76,9 +76,10 @@ def assemble(
         caches,
         observer,
         Executor(client, caches, asyncio.Semaphore(max_in_flight), observe=observers.on_action),
-        StatusWriter(client, caches),
+        StatusWriter(client, caches, clock),
         announcements,
         clock,
+        is_due=queue.is_due,
         on_assessment=observers.on_assessment,
         on_gone=announcements.forget,
     )

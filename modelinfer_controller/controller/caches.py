@@ -42,9 +42,7 @@ class Children(Generic[T]):
     def __init__(self, resource: Resource[T], informer: SharedInformer[T], clock: Clock) -> None:
         self.resource = resource
         self.informer = informer
-        self.expectations: Expectations[T, str] = Expectations(
-            controller_uid, reached=informer.reached, clock=clock
-        )
+        self.expectations: Expectations[T, str] = Expectations(controller_uid, reached=informer.reached, clock=clock)
         informer.add_event_handler(self.expectations)
 
     def of(self, owner_uid: str) -> list[T]:

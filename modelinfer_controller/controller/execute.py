@@ -25,6 +25,9 @@ T = TypeVar("T", bound=KubeObject)
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+PROVEN_BATCH = 8  # that a stage starts with while the last one had no failure: two pods need not wait for each other
+
+
 class ActionObserver(Protocol):
     def __call__(self, action: Action, error: Exception | None) -> None:
         """Told of each action that was carried out, with its error if it failed. Must not block or raise."""
@@ -72,6 +75,7 @@ class Executor:
         self._caches = caches
         self._in_flight = in_flight
         self._observe = observe
+        self._first_batch = 1
 
     async def execute(self, plan: Plan, owner: OwnerIdentity) -> Execution:
         """Never raises an action's error: see `Execution`."""
@@ -82,7 +86,9 @@ class Executor:
         return execution
 
     async def _run_stage(self, stage: list[Action], owner: OwnerIdentity, execution: Execution) -> None:
-        outcomes = await slow_start([partial(self._attempt, action, owner) for action in stage], self._in_flight)
+        attempts = [partial(self._attempt, action, owner) for action in stage]
+        outcomes = await slow_start(attempts, self._in_flight, first_batch=self._first_batch)
+        self._first_batch = 1 if any(isinstance(outcome, Failed) for outcome in outcomes) else PROVEN_BATCH
         for action, outcome in zip(stage, outcomes, strict=True):
             match outcome:
                 case Succeeded(value=None):

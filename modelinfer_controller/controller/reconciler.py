@@ -41,6 +41,8 @@ class AssessmentObserver(Protocol):
 
 
 class Reconciler:
+    """is_due(key): whether another reconcile of the key follows at once, whatever this one comes to."""
+
     def __init__(
         self,
         caches: Caches,
@@ -50,6 +52,7 @@ class Reconciler:
         announcer: Announcer,
         clock: Clock,
         *,
+        is_due: Callable[[ObjectName], bool] = lambda key: False,
         on_assessment: AssessmentObserver = lambda assessment: None,
         on_gone: Callable[[ObjectName], None] = lambda key: None,
     ) -> None:
@@ -59,6 +62,7 @@ class Reconciler:
         self._status = status_writer
         self._announcer = announcer
         self._clock = clock
+        self._is_due = is_due
         self._on_assessment = on_assessment
         self._on_gone = on_gone
 
@@ -66,6 +70,7 @@ class Reconciler:
         """Raises what went wrong, after the status has told it; Result says when to look again."""
         stored = self._caches.model_infer(key)
         if stored is None or stored.metadata.is_terminating:
+            self._status.forget(key)
             self._on_gone(key)
             return Result()
         spec_json = bytes(stored.spec)
@@ -89,7 +94,8 @@ class Reconciler:
             stored = await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
         execution = await self._executor.execute(portion, identity_of(owner))
-        await self._status.write(stored, status_of(assessment, execution.failures))
+        is_superseded = not execution.failures and self._is_due(stored.metadata.object_name)
+        await self._status.write(stored, status_of(assessment, execution.failures), is_superseded=is_superseded)
         self._announcer.announce(stored, (*planned.announcements, *_failures(execution)))
         execution.raise_errors()
         if portion is not planned:
