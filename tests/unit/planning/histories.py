@@ -70,6 +70,7 @@ VANDALISM = (
     "reserve",
     "free",
     "condition",
+    "lost_revision",
 )
 ALL = (*CONTROLLER, *NODES, *ROLLOUT_EDITS, *SCALING, *SHAPE_EDITS, *FAILURES, *VANDALISM)
 
@@ -263,6 +264,11 @@ class History:
             msgspec.structs.replace(c, status="True" if first % 2 else "False") for c in self.world.status.conditions
         )
         self.world.status = msgspec.structs.replace(self.world.status, conditions=conditions)
+
+    def _lost_revision(self, first: int, second: int) -> None:
+        if self.world.revisions:
+            self.world.has_lost_revisions = True
+            del self.world.revisions[sorted(self.world.revisions)[first % len(self.world.revisions)]]
 
     def _pod_group(self, first: int, second: int) -> None:
         if not self.world.pod_groups:

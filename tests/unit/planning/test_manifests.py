@@ -49,7 +49,7 @@ def test_entry_pods_are_labelled_and_one_leads_the_group() -> None:
     spec = a_spec(1, a_role("Prefill", 2, workers=1), a_role("decode"))
 
     def marks(place: Place) -> set[str]:
-        return {labels.ENTRY, labels.GROUP_LEADER} & render(spec, place)["metadata"]["labels"].keys()
+        return {labels.ENTRY, labels.GROUP_LEADER} & set(render(spec, place)["metadata"]["labels"])
 
     assert marks(Place(0, "prefill", 0, 0)) == {labels.ENTRY, labels.GROUP_LEADER}
     assert marks(Place(0, "prefill", 1, 0)) == {labels.ENTRY}

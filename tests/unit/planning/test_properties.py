@@ -34,6 +34,8 @@ def test_converging_plan_and_apply_reaches_the_spec_from_any_world(
 ) -> None:
     world = play(spec, history, support)
     world.reserved.clear()
+    if world.has_lost_revisions:
+        world.edit(partition=0)  # a group of a lost revision that is held back is left as it is
     world.settle()
     check_as_specified(world)
 

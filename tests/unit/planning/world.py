@@ -144,6 +144,7 @@ class World:
         self.gang_support = gang_support or GangSupport()
         self.bad_images: set[str] = set()
         self.unlabelled: set[str] = set()  # UIDs of pods whose revision nobody can tell for certain any more
+        self.has_lost_revisions = False
         self.is_deleted = False
         self.failures: dict[int | None, Failure] = {}
         self.status_writes = 0
