@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from controlplane import AuditEvent, ControlPlane, ControlPlaneError
 from controlplane.processes import spawn
 
 NAMESPACE = "modelinfer-system"
 ACCOUNT = "modelinfer-controller"
+RBAC = Path(__file__).parents[2] / "manifests" / "rbac"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 COMMAND = Path(sys.executable).with_name("modelinfer-controller")
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -63,12 +62,10 @@ class ControllerProcess:
 
 
 def install(control_plane: ControlPlane, crds: Path) -> None:
-    """The CRD, and a service account that may do what the controller does and no more."""
+    """The CRD, and the service account of the manifests, which may do what the controller does and no more."""
     control_plane.kubectl("apply", "--server-side", "-f", str(crds))
     wait_until_served(control_plane)
-    control_plane.create_namespace(NAMESPACE)
-    control_plane.kubectl("create", "serviceaccount", f"--namespace={NAMESPACE}", ACCOUNT)
-    control_plane.kubectl("create", "-f-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": _rights()}))
+    control_plane.kubectl("apply", "-k", str(RBAC))
 
 
 def wait_until_served(control_plane: ControlPlane) -> None:
@@ -82,36 +79,3 @@ def wait_until_served(control_plane: ControlPlane) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def _rights() -> list[dict[str, Any]]:
-    watch, change = ["get", "list", "watch"], ["create", "patch", "delete"]
-    rules = [
-        _rule("workload.volcano.sh", "modelinfers", watch),
-        _rule("workload.volcano.sh", "modelinfers/status", ["patch"]),
-        _rule("", "pods", watch + change),
-        _rule("", "services", watch + change),
-        _rule("apps", "controllerrevisions", watch + change),
-        _rule("scheduling.volcano.sh", "podgroups", watch + change),
-        _rule("scheduling.k8s.io", "podgroups", watch + change),
-        _rule("", "events", ["create", "patch"]),
-        _rule("events.k8s.io", "events", ["create", "patch"]),
-        _rule("coordination.k8s.io", "leases", ["get", "create", "update"]),
-    ]
-    group, version = "rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1"
-    role = {"apiGroup": group, "kind": "ClusterRole", "name": ACCOUNT}
-    account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": ACCOUNT}
-    return [
-        {"apiVersion": version, "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
-        {
-            "apiVersion": version,
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": ACCOUNT},
-            "roleRef": role,
-            "subjects": [account],
-        },
-    ]
-
-
-def _rule(group: str, resource: str, verbs: list[str]) -> dict[str, Any]:
-    return {"apiGroups": [group], "resources": [resource], "verbs": verbs}
