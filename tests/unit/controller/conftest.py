@@ -1,0 +1,80 @@
+"""A simulated cluster with our CRD and no controller: the tests call the parts of the shell themselves."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+
+CRD = Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml"
+NAMESPACE = "default"
+
+
+def spec(replicas: int = 1, workers: int = 1) -> dict[str, Any]:
+    template = {"spec": {"containers": [{"name": "server", "image": "inference:1"}]}}
+    role = {"name": "decode", "entryTemplate": template, "workerReplicas": workers, "workerTemplate": template}
+    return {"replicas": replicas, "template": {"roles": [role]}}
+
+
+class Shell:
+    """A client and synced caches over the simulated cluster."""
+
+    def __init__(self, cluster: SimulatedControlPlane, client: Client, caches: Caches) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.caches = caches
+
+    async def model_infer(self, name: str = "demo", **of_spec: int) -> ModelInfer:
+        body = {"metadata": {"name": name}, "spec": spec(**of_spec)}
+        return await self.client.create(MODEL_INFERS, NAMESPACE, body)
+
+    async def delete(self, stored: ModelInfer) -> None:
+        name = stored.metadata.object_name
+        await self.client.delete(MODEL_INFERS, name.namespace, name.name, uid=stored.metadata.uid)
+
+    async def get(self, name: str) -> ModelInfer:
+        return await self.client.get(MODEL_INFERS, NAMESPACE, name)
+
+    async def sleep(self, seconds: float) -> None:
+        """In virtual time."""
+        await asyncio.sleep(seconds)
+
+    def writes(self) -> list[str]:
+        """What the client wrote since the last call, as "VERB resource"."""
+        made = [f"{call.verb} {call.resource}" for call in self.cluster.api.audit.writes("shell")]
+        self.cluster.api.audit.clear()
+        return made
+
+
+@asynccontextmanager
+async def _shell() -> AsyncIterator[Shell]:
+    async with SimulatedControlPlane(definitions=[CRD]) as cluster:
+        client = cluster.client("shell")
+        caches = build_caches(
+            client, (), random=random.Random(0), clock=cluster.clock, on_gang_support_changed=lambda: None
+        )
+        running = asyncio.create_task(
+            run_together((f"informer {informer.name}", informer.run()) for informer in caches.informers)
+        )
+        try:
+            await caches.wait_for_sync()
+            yield Shell(cluster, client, caches)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def shell() -> AsyncIterator[Shell]:
+    async with _shell() as opened:
+        yield opened
