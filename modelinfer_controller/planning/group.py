@@ -10,7 +10,7 @@ from modelinfer_controller.api import labels, names
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
-from modelinfer_controller.planning import gang
+from modelinfer_controller.planning import gang, topology
 from modelinfer_controller.planning.actions import (
     Action,
     CreatePod,
@@ -155,7 +155,7 @@ def _plan_group(
     recovery = recover(_ground(group, now))
     rebuilt = replace(group, record=recovery.record)
     pod_groups, is_gated = _pod_groups(rebuilt, belongings, reserved)
-    missing = _minimum_first(list(_missing_places(rebuilt, recovery)), rebuilt, recovery)
+    missing = _in_turn(list(_missing_places(rebuilt, recovery)), rebuilt, recovery)
     taken = {place: by for place in missing if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *place))))}
     creations = [] if is_gated else [_creation(place, rebuilt) for place in missing if place not in taken]
     return GroupPlan(
@@ -244,15 +244,24 @@ def _leaving_instances(group: Group) -> set[InstanceKey]:
     return {pod.instance for pod in group.pods} - {pod.instance for pod in group.live_pods}
 
 
-def _minimum_first(missing: list[Place], group: Group, recovery: Recovery) -> list[Place]:
-    """The places to fill now: while a gang's minimum has no nodes, the rest of the group must not take its room.
+def _in_turn(missing: list[Place], group: Group, recovery: Recovery) -> list[Place]:
+    """The places to fill now: what must have a node before others may take one comes first.
 
-    Schedulers choose among the pods of a gang as they like; one that takes others first may never get round to it.
     What waits for a grace period or back-off is not waited for.
     """
-    scheduler = group.template.gang_scheduler
-    if scheduler is None or not missing or not group.terms.gang_support.serves(scheduler):
+    if not missing:
         return missing
+    scheduler = group.template.gang_scheduler
+    is_gang = scheduler is not None and group.terms.gang_support.serves(scheduler)
+    placed = {pod.place for pod in group.live_pods if pod.is_scheduled} | recovery.lost
+    return _minimum_first(missing, group, placed) if is_gang else _leader_first(missing, group, placed)
+
+
+def _minimum_first(missing: list[Place], group: Group, placed: set[Place]) -> list[Place]:
+    """While a gang's minimum has no nodes, the rest of the group must not take its room.
+
+    Schedulers choose among the pods of a gang as they like; one that takes others first may never get round to it.
+    """
     schedule = group.terms.spec.template.gang_schedule
     minimum = {
         role.name.lower(): gang.minimum_instances(schedule, role.name, group.replicas[role.name.lower()])
@@ -261,9 +270,19 @@ def _minimum_first(missing: list[Place], group: Group, recovery: Recovery) -> li
     needed = [place for place in missing if place.instance < minimum[place.role]]
     if len(needed) == len(missing):
         return missing
-    settled = {pod.place for pod in group.live_pods if pod.is_scheduled} | recovery.lost
     places = group.shape.places(group.ordinal)
-    return missing if all(p in settled for p in places if p.instance < minimum[p.role]) else needed
+    return missing if all(p in placed for p in places if p.instance < minimum[p.role]) else needed
+
+
+def _leader_first(missing: list[Place], group: Group, placed: set[Place]) -> list[Place]:
+    """The followers' domain is the leader's: until it has one, a group that is spread is its leader alone.
+
+    So a constraint that holds the leader back holds the group back. A gang has its nodes all at once and cannot wait.
+    """
+    if not group.template.topology_spread_constraints:
+        return missing
+    leaders = [p for p in group.shape.places(group.ordinal) if topology.is_leader(p, group.template)]
+    return missing if all(p in placed for p in leaders) else [p for p in missing if p in leaders]
 
 
 def _rebuilt_places(group: Group, recovery: Recovery) -> set[Place]:

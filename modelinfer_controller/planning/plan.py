@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from modelinfer_controller.planning import gang, revision
+from modelinfer_controller.planning import gang, revision, topology
 from modelinfer_controller.planning.actions import (
     Action,
     Announcement,
+    CreatePod,
     CreateRevision,
     DeleteRevision,
     Plan,
@@ -22,11 +23,13 @@ def plan(assessment: Assessment) -> Plan:
         return Plan()
     groups = list(assessment.plans.values())
     away = [clear_away(ordinal, belongings_of(ordinal, assessment.observed)) for ordinal in assessment.removed_ordinals]
+    pods = [action for group in groups for action in group.pods]
     stages: tuple[list[Action], ...] = (
         list(_revisions(assessment)),
         [action for group in groups for action in group.pod_groups],
         [action for group in groups for action in group.services],
-        [*_taken_down(assessment), *(action for group in groups for action in group.pods)],
+        [*_taken_down(assessment), *(action for action in pods if not _follows(action))],
+        [action for action in pods if _follows(action)],
         [action for pod_groups, services in away for action in (*pod_groups, *services)],
         list(_expired_revisions(assessment)),
     )
@@ -37,6 +40,16 @@ def plan(assessment: Assessment) -> Plan:
         requeue_at=min(requeues, default=None),
         announcements=tuple(_announcements(assessment)),
     )
+
+
+def _follows(action: Action) -> bool:
+    """Whether it makes a pod that is drawn to its group's leader: schedulers take pods in the order they are made."""
+    match action:
+        case CreatePod(place=place, revision=made_at):
+            template = made_at.template
+            return bool(template.topology_spread_constraints) and not topology.is_leader(place, template)
+        case _:
+            return False
 
 
 def _taken_down(assessment: Assessment) -> Iterator[Action]:

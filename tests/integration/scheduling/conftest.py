@@ -9,6 +9,7 @@ from controller_process import ControllerProcess
 from controlplane import ControlPlane
 from tenancy import running_controller, tenancy
 from tenant import Tenant
+from user import User
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,9 @@ def native_tenant(
     native_controller: ControllerProcess, native_gang_control_plane: ControlPlane, native_gang_namespace: str
 ) -> Iterator[Tenant]:
     yield from tenancy(Tenant(native_gang_control_plane, native_gang_namespace, "kubernetes"))
+
+
+@pytest.fixture
+def tenant(managed_control_plane: ControlPlane, user: User) -> Iterator[Tenant]:
+    """Where kube-scheduler works as it comes, without gangs."""
+    yield from tenancy(Tenant(managed_control_plane, user.namespace))
