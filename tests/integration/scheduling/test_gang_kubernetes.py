@@ -295,3 +295,18 @@ def test_a_converged_gang_is_not_written_to(native_tenant: Tenant, native_contro
     tenant.wait_settled("next")
     written = [event for event in native_controller.writes_since(position) if event.namespace == tenant.namespace]
     assert [event for event in written if event.name.startswith("mi")] == []
+
+
+def test_gangs_are_spread_and_each_stays_in_its_leaders_zone(native_tenant: Tenant) -> None:
+    tenant = native_tenant
+    zones = ("zone-a", "zone-b", "zone-c")
+    zone_of = {node: zone for zone in zones for node in tenant.add_nodes(2, gpus=4, zone=zone)}
+    constraint = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    roles = (tenant.role("prefill"), tenant.role("decode", workers=2))
+    tenant.apply(tenant.gang("mi", *roles, replicas=6, topologySpreadConstraints=[constraint]))
+    tenant.wait_settled("mi")
+    zones_of_groups = [
+        {zone_of[node] for name, node in tenant.node_of.items() if name.startswith(f"mi-{group}-")}
+        for group in range(6)
+    ]
+    assert sorted(zone for (zone,) in zones_of_groups) == sorted(zones * 2)

@@ -368,3 +368,19 @@ def test_what_means_the_same_is_not_written(volcano_tenant: Tenant, volcano_cont
     assert [event for event in written if event.name.startswith("mi")] == []
     seen = [change.object["spec"] for change in tenant.watch("podgroups").changes if change.name == "mi-0"]
     assert same["minResources"] in [spec["minResources"] for spec in seen]
+
+
+def test_surge_groups_have_pod_groups_of_their_own_for_as_long_as_they_last(volcano_tenant: Tenant) -> None:
+    tenant = volcano_tenant
+    tenant.watch("podgroups")
+    tenant.add_nodes(3, gpus=2)
+    surge = {"rolloutStrategy": {"rollingUpdateConfiguration": {"maxUnavailable": 0, "maxSurge": 1}}}
+    gang = {"replicas": 2, "schedulerName": "volcano", **surge}
+    tenant.apply(tenant.gang("mi", tenant.role("decode", workers=1), **gang))
+    tenant.wait_settled("mi")
+    since = len(tenant.watch("pods").changes)
+    tenant.apply(tenant.gang("mi", tenant.role("decode", workers=1, image="image:2"), **gang))
+    tenant.wait_settled("mi")
+    tenant.wait(lambda: tenant.pod_groups.keys() == {"mi-0", "mi-1"}, "the surge's PodGroup gone")
+    assert "mi-2" in {change.name for change in tenant.watch("podgroups").changes}
+    rollout_rules.check(tenant.watch("pods").changes, "mi", Rules(replicas=2, max_unavailable=0, max_surge=1), since)
