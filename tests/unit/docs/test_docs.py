@@ -1,0 +1,98 @@
+"""The documentation: links lead somewhere, commands can be given, and lists are complete."""
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from apidocs.cli import PAGE, rendered
+
+from modelinfer_controller.app.cli import cli
+from modelinfer_controller.app.exits import ExitCode
+from modelinfer_controller.app.metrics.model_infers import GroupStateName
+from modelinfer_controller.app.settings import KEYS, Settings
+from modelinfer_controller.planning import status
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+BLOCK = re.compile(r"^```(?:sh|shell|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+REASON = re.compile(r'_condition\(\w+, \w+, (?:"(\w+)"(?: if \w+ else "(\w+)")?)')
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(page.read_text())}
+
+
+def commands(page: Path) -> list[str]:
+    blocks = "".join(BLOCK.findall(page.read_text())).replace("\\\n", " ")
+    return [line.strip() for line in blocks.splitlines() if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_can_be_given(page: Path) -> None:
+    for command in commands(page):
+        program, *arguments = shlex.split(command, comments=True)
+        if program == "modelinfer-controller":
+            _parse(arguments)
+        for before, argument in itertools.pairwise(arguments):
+            if program == "kubectl" and before in ("-f", "-k") and argument != "-":
+                assert (ROOT / argument).exists(), f"{page.name}: {command}"
+        if "/" in program and not program.startswith("."):
+            assert (ROOT / program).exists(), f"{page.name}: {command}"
+
+
+def _parse(arguments: list[str]) -> None:
+    """Raises UsageError for what the command does not know. Nothing is run."""
+    context = click.Context(cli, info_name="modelinfer-controller")
+    _, command, rest = cli.resolve_command(context, arguments)
+    assert command is not None
+    command.make_context(command.name, rest, parent=context, resilient_parsing=False)
+
+
+def test_every_setting_is_explained_with_its_default() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in text] == []
+    shown = Settings().model_dump(mode="json", by_alias=True)
+    for key in ("workers", "max-in-flight", "shutdown-timeout", "leader-elect-lease-duration"):
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{key}` |"))
+        assert row.split("|")[2].strip() == str(shown[key])
+
+
+def test_every_exit_code_is_explained() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert [code for code in ExitCode if f"\n| {code.value} | " not in text] == []
+
+
+def test_every_state_of_a_group_is_named() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| `modelinfer_groups` |"))
+    assert [state for state in GroupStateName if state not in row] == []
+
+
+def test_every_reason_that_the_status_gives_is_explained() -> None:
+    found = REASON.findall(Path(status.__file__).read_text())
+    reasons = {reason for pair in found for reason in pair if reason}
+    assert len(reasons) > 10
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert {reason for reason in reasons if f"`{reason}`" not in text} == set()
+
+
+def test_the_api_reference_is_up_to_date() -> None:
+    assert PAGE.read_text() == rendered(), "run hack/update-api-docs and commit the result"
