@@ -57,7 +57,7 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
 
 
 def _is_pod_spec(schema: Schema) -> bool:
-    return schema.get("properties", {}).keys() >= POD_SPEC_KEYS
+    return POD_SPEC_KEYS.issubset(schema.get("properties", {}))
 
 
 def _type(field: Schema) -> str:
