@@ -31,7 +31,9 @@ def test_a_gang_is_scheduled_whole_or_not_at_all(native_tenant: Tenant) -> None:
     tenant.apply(tenant.gang("mi", tenant.role("prefill"), tenant.role("decode", workers=1)))
     tenant.wait_refused(WHOLE)
     assert tenant.ever_placed() == set()
-    assert tenant.condition("mi", "Available")["status"] == "False"
+    tenant.wait(
+        lambda: tenant.condition("mi", "Available").get("reason") == "Unschedulable", "a condition that says so"
+    )
     tenant.add_nodes(1)
     tenant.wait_settled("mi")
     assert tenant.ready_pods == WHOLE
