@@ -42,9 +42,13 @@ class User:
         """Returns when what is watched shows what kubectl did."""
         said = self.control_plane.kubectl(f"--namespace={self.namespace}", *arguments, input=input)
         if arguments[0] not in ("get", "wait"):
-            for watched in self._watched.values():
-                watched.catch_up()
+            self._catch_up()
         return said
+
+    def _catch_up(self) -> None:
+        """Several watches are not in step: what one shows, another may yet lack."""
+        for watched in self._watched.values():
+            watched.catch_up()
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Applies, and watches from before on."""
@@ -121,6 +125,7 @@ class User:
         """Until the status says of the newest spec that everything is as specified."""
         self.watch("modelinfers")
         self.wait(lambda: all(map(self.is_settled, names)), f"{', '.join(names)} settled", timeout)
+        self._catch_up()
 
     def is_settled(self, name: str) -> bool:
         model = self.watch("modelinfers").by_name.get(name)
@@ -135,6 +140,7 @@ class User:
             lambda: self._replaced(before) >= expected and self._all_ready() and all(map(self.is_settled, names)),
             f"rebuilt: {sorted(expected)}; replaced are {sorted(self._replaced(before))}",
         )
+        self._catch_up()
         assert self._replaced(before) == expected
         assert self.uids.keys() == before.keys()
 
