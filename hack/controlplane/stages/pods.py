@@ -348,7 +348,9 @@ _END = (
     Stage(
         "pod-deleted",
         "Pod",
-        (".metadata.deletionTimestamp != null",),
+        # The deletion that kwok sends sets the grace period to 0, which is a change of the pod, too: without the second
+        # condition kwok may delete once more later, by name, and hit the pod's successor.
+        (".metadata.deletionTimestamp != null", ".metadata.deletionGracePeriodSeconds != 0"),
         None,
         Delay(100, "terminate-after"),
     ),
