@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from modelinfer_controller.api.core import Pod
 from planning.expectation import budget, is_available, live_pods, revisions_of, update_value
 from planning.histories import History, Move
 from planning.world import World
@@ -28,12 +29,16 @@ def snapshot(world: World) -> Snapshot:
         healthy=frozenset(
             group
             for group in available
-            if all(pod.is_ready and not pod.status.container_statuses for pod in pods[group].values())
+            if all(pod.is_ready and not has_restarted(pod) for pod in pods[group].values())
             and not any(f"-{group}-" in name and pod.metadata.is_terminating for name, pod in world.pods.items())
         ),
         revisions={group: revisions_of(found.values()) for group, found in pods.items() if found},
         uids={group: {pod.metadata.uid for pod in found.values()} for group, found in pods.items() if found},
     )
+
+
+def has_restarted(pod: Pod) -> bool:
+    return any(status.restart_count for status in pod.status.container_statuses)
 
 
 def watch(player: History, move: Move, *, is_calm: bool) -> None:

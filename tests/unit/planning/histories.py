@@ -15,6 +15,7 @@ from modelinfer_controller.planning.observed import GangSupport
 from planning.world import NAME, Spec, World, a_role, a_spec
 
 POLICIES = ("RoleRecreate", "InferGroupRecreate", "None")
+ZONES = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
 REFUSED = Failure("Forbidden", "exceeded quota")
 
 
@@ -45,6 +46,7 @@ def specs(draw: st.DrawFn) -> Spec:
         max_surge=draw(budgets()),
         partition=draw(st.sampled_from([0, 0, 0, 1, 2, 5])),
         recoveryPolicy=draw(st.sampled_from(POLICIES)),
+        topologySpreadConstraints=draw(st.sampled_from([[], [], ZONES])),
     )
 
 

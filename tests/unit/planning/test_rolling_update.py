@@ -306,3 +306,29 @@ def test_status_counts_tell_about_the_rollout() -> None:
     world.settle()
     assert world.status.current_revision == world.status.update_revision
     assert (world.status.current_replicas, world.status.updated_replicas) == (4, 4)
+
+
+def test_an_available_group_is_taken_down_only_if_enough_stay_available() -> None:
+    world = rolling(4, partition=1)
+    world.unready(pod_name(0))  # held back, and not available
+    assert taken_down(world) == []
+    assert "waits for the availability rule" in world.condition("UpdateInProgress").message
+    world.start(pod_name(0))
+    assert taken_down(world) == [3]
+
+
+def test_an_extra_group_that_no_other_can_stand_in_for_stays_a_while() -> None:
+    world = rolling(2, max_unavailable=0, max_surge=2)
+    while set(world.groups()) != {0, 1, 2, 3} or not all(pod.is_ready for pod in world.pods.values()):
+        world.reconcile()
+        world.kubelet()
+    world.unready(pod_name(2))
+    assert taken_down(world) == [1], "0 and 3 stay available"
+    world.kubelet()
+    world.reconcile()
+    world.start(pod_name(1))
+    world.unready(pod_name(0))
+    world.unready(pod_name(2))
+    assert 3 not in taken_down(world), "1 and 3 are all that is available"
+    world.settle()
+    assert world.groups() == {0: {"v2"}, 1: {"v2"}}
