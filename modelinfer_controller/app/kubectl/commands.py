@@ -33,7 +33,22 @@ def explain(name: str, group: int | None, output: str | None, **place: Any) -> N
     run(show_explanation(place_of(place), name, group, output))
 
 
-VERBS: tuple[click.Command, ...] = (tree, explain)
+@click.command(cls=Verb)
+@name_argument(required=False)
+@click.option("-f", "--filename", metavar="FILE", help="A manifest with the change; - is stdin.")
+@output_option
+@place_options
+def plan(name: str | None, filename: str | None, output: str | None, **place: Any) -> int:
+    """Say what the controller would do to the ModelInfer NAME now, or after the change in FILE.
+
+    Exit codes: 0 nothing restarts, 2 something does, 1 it cannot tell.
+    """
+    from modelinfer_controller.app.kubectl.plan_verb import show_plan
+
+    return run(show_plan(place_of(place), name, filename, output))
+
+
+VERBS: tuple[click.Command, ...] = (tree, explain, plan)
 
 
 def add_verbs(group: click.Group) -> None:
