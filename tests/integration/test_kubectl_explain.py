@@ -1,4 +1,4 @@
-"""Each cause that `kubectl modelinfer explain` names, provoked on the real control plane, and what it says comes next."""
+"""Each cause that `kubectl modelinfer explain` names, provoked on the real control plane, with what comes next."""
 
 from __future__ import annotations
 

@@ -11,8 +11,10 @@ SHAPING = ("schedulerName", "topologySpreadConstraints")
 
 
 class Change(Document, frozen=True):
-    """One field: before or after is None where it is absent there. role is "" for fields outside of the roles. restarts:
-    whether the field is part of the revision, so that changing it replaces pods."""
+    """One field: before or after is None where it is absent there. role is "" for fields outside of the roles.
+
+    restarts: whether the field is part of the revision, so that changing it replaces pods.
+    """
 
     role: str
     path: str
@@ -24,28 +26,20 @@ class Change(Document, frozen=True):
 def spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Between two stored specs."""
     old_roles, new_roles = _roles(before["template"]["roles"]), _roles(after["template"]["roles"])
-    return (
-        *_outside(before, after),
-        *(
-            change
-            for role in (old_roles | new_roles)
-            for change in _role(role, old_roles.get(role), new_roles.get(role))
-        ),
-    )
+    return (*_outside(before, after), *_of_roles(old_roles, new_roles))
 
 
 def revision_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Between the payloads of two revisions."""
     old_roles, new_roles = _roles(before["roles"]), _roles(after["roles"])
-    rest = ({k: v for k, v in payload.items() if k != "roles"} for payload in (before, after))
-    return (
-        *(Change(WHOLE, path, old, new, True) for path, old, new in _leaves(*rest)),
-        *(
-            change
-            for role in (old_roles | new_roles)
-            for change in _role(role, old_roles.get(role), new_roles.get(role))
-        ),
-    )
+    old, new = ({k: v for k, v in payload.items() if k != "roles"} for payload in (before, after))
+    rest = (Change(WHOLE, path, was, is_, True) for path, was, is_ in _leaves(old, new))
+    return (*rest, *_of_roles(old_roles, new_roles))
+
+
+def _of_roles(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    for name in {**before, **after}:
+        yield from _role(name, before.get(name), after.get(name))
 
 
 def _roles(roles: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

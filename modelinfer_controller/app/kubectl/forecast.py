@@ -28,8 +28,8 @@ class ForecastStep(Document, frozen=True):
 
 
 class Forecast(Document, frozen=True):
-    """restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that live
-    on without; created and removed: by ordinal; surge: groups that are there only on the way. start_seconds: how long a
+    """restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
+    live on without; created and removed: by ordinal; surge: groups that are there only on the way. start_seconds: how long a
     group took to become available so far, None where none has; seconds: the estimate of the whole, None likewise.
     obstacle: why it would not end, "" where it would."""
 
@@ -59,7 +59,7 @@ class Forecast(Document, frozen=True):
 def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...]) -> Forecast:
     """observed: the world with the ModelInfer as it would be; first: what is concluded of the world as it is."""
     starting = start_time(first)
-    seen = preview(observed, first.now, starting or UNKNOWN_START)
+    seen = preview(observed, first.now, UNKNOWN_START if starting is None else starting)
     before, after = _ordinals(seen.first), set(range(seen.last.budget.replicas))
     restarted = tuple(o for o in _restarted(observed, seen) if o in after)
     created = {o for o in _created_groups(seen) if o not in before}
@@ -90,7 +90,7 @@ def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...])
 
 
 def start_time(found: Assessment) -> timedelta | None:
-    """The median of how long the available groups took from their first pod's creation to their last one's readiness."""
+    """The median of how long available groups took from their first pod's creation to their last one's readiness."""
     times = [
         max(pod.ready_since for pod in group.live_pods if pod.ready_since) - min(p.created_at for p in group.live_pods)
         for ordinal, group in found.groups.items()
