@@ -6,7 +6,8 @@ from modelinfer_controller.app.assemble import Assembly, Observers
 from modelinfer_controller.app.metrics.actions import ActionMetrics
 from modelinfer_controller.app.metrics.informers import InformerMetrics
 from modelinfer_controller.app.metrics.machinery import QueueMetrics, ReconcileMetrics, RestClientMetrics
-from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics, PodStartupHandler
+from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics
+from modelinfer_controller.app.metrics.pod_startup import PodStartupHandler
 from modelinfer_controller.app.metrics.registry import Metrics
 
 CONTROLLER = "modelinfer"  # the value of the labels that name queue and controller
@@ -40,4 +41,4 @@ class Telemetry:
         self._queue.watch(assembly.queue)
         InformerMetrics(self.metrics, caches)
         caches.model_infers.add_event_handler(self._model_infers)
-        caches.pods.informer.add_event_handler(PodStartupHandler(self._model_infers))
+        caches.pods.informer.add_event_handler(PodStartupHandler(self._model_infers.pod_became_ready))

@@ -22,9 +22,13 @@ class Metrics:
         """Called in the loop before each scrape. Must not block or raise."""
         self._refreshers.append(refresher)
 
+    def refresh(self) -> None:
+        """In the loop; `expose` does it too."""
+        for refresher in self._refreshers:
+            refresher()
+
     async def expose(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type; rendered in a thread, since it may have many thousand lines."""
-        for refresh in self._refreshers:
-            refresh()
+        self.refresh()
         encode, content_type = choose_encoder(accept)
         return await asyncio.to_thread(encode, self.registry), content_type

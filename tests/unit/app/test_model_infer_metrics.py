@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from simulated import CRD, Noting, User, make_assembly, make_manager, running
 
-from modelinfer_controller.app.metrics import model_infers
+from modelinfer_controller.app.metrics.group_states import GroupStateName
 from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
@@ -23,15 +23,17 @@ class World:
         self._telemetry = telemetry
 
     def value(self, metric: str, **labels: str) -> float | None:
+        self._telemetry.metrics.refresh()
         return self._telemetry.metrics.registry.get_sample_value(metric, {**MI, **labels})
 
     def groups(self) -> dict[str, float]:
         """The states that groups are in, with their number."""
-        states = {state: self.value("modelinfer_groups", state=state) for state in model_infers.GroupStateName}
+        states = {state: self.value("modelinfer_groups", state=state) for state in GroupStateName}
         return {str(state): count for state, count in states.items() if count}
 
     def series(self) -> list[str]:
         """Every series of the ModelInfer."""
+        self._telemetry.metrics.refresh()
         return [
             sample.name
             for metric in self._telemetry.metrics.registry.collect()

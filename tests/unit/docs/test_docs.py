@@ -11,7 +11,7 @@ from apidocs.cli import PAGE, rendered
 
 from modelinfer_controller.app.cli import cli
 from modelinfer_controller.app.exits import ExitCode
-from modelinfer_controller.app.metrics.model_infers import GroupStateName
+from modelinfer_controller.app.metrics.group_states import GroupStateName
 from modelinfer_controller.app.settings import KEYS, Settings
 from modelinfer_controller.planning import status
 
