@@ -13,7 +13,7 @@ from modelinfer_controller.api.core import Condition, KubeObject, Slim
 
 
 class RebuildRecord(Slim, frozen=True, omit_defaults=True):
-    """One rebuild of a scope: the whole group ("*"), a role instance ("decode-0") or a pod ("decode-0-1").
+    """One rebuild of a scope: the whole group ("*"), a role instance ("decode-0") or a pod ("decode-0/1").
 
     Pods of the scope whose incarnation annotation is below `incarnation` are to be deleted; none is made before they
     are gone. The record is removed after ten healthy minutes, which resets the back-off.
