@@ -102,6 +102,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         observers=telemetry.observers,
     )
     telemetry.watch(assembly)
+    telemetry.watch_events(recorder)
     servers = Servers(
         metrics_address=settings.metrics_bind_address,
         metrics=telemetry.metrics,

@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from prometheus_client import Gauge
+
 from modelinfer_controller.app.assemble import Assembly, Observers
 from modelinfer_controller.app.metrics.actions import ActionMetrics
 from modelinfer_controller.app.metrics.informers import InformerMetrics
@@ -9,6 +11,7 @@ from modelinfer_controller.app.metrics.machinery import QueueMetrics, ReconcileM
 from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics
 from modelinfer_controller.app.metrics.pod_startup import PodStartupHandler
 from modelinfer_controller.app.metrics.registry import Metrics
+from modelinfer_controller.kube.events import EventRecorder
 
 CONTROLLER = "modelinfer"  # the value of the labels that name queue and controller
 
@@ -34,6 +37,14 @@ class Telemetry:
             on_assessment=self._model_infers,
             queue=self._queue,
         )
+
+    def watch_events(self, recorder: EventRecorder) -> None:
+        dropped = Gauge(
+            "modelinfer_events_dropped",
+            "Kubernetes Events that were not sent since the start: too many of one object, or refused",
+            registry=self.metrics.registry,
+        )
+        self.metrics.refresh_by(lambda: dropped.set(recorder.dropped_count))
 
     def watch(self, assembly: Assembly) -> None:
         """Before the caches run."""

@@ -28,9 +28,11 @@ class ReflectorCollector:
 
     def __init__(self) -> None:
         self._counters: dict[str, ReflectorCounters] = {}
+        self._handler_errors: dict[str, int] = {}
 
-    def read(self, resource: str, counters: ReflectorCounters) -> None:
+    def read(self, resource: str, counters: ReflectorCounters, handler_error_count: int) -> None:
         self._counters[resource] = counters
+        self._handler_errors[resource] = handler_error_count
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         for counter, (metric, description) in _COUNTERS.items():
@@ -38,6 +40,12 @@ class ReflectorCollector:
             for resource, counters in tuple(self._counters.items()):
                 family.add_metric((resource,), getattr(counters, counter))
             yield family
+        errors = CounterMetricFamily(
+            "modelinfer_informer_handler_errors", "Exceptions of event handlers: faults of ours", labels=("resource",)
+        )
+        for resource, count in tuple(self._handler_errors.items()):
+            errors.add_metric((resource,), count)
+        yield errors
 
 
 class InformerMetrics:
@@ -86,4 +94,4 @@ class InformerMetrics:
         if staleness is not None:
             self._staleness.labels(informer.name).set(staleness)
         self._objects.labels(informer.name).set(len(informer.store))
-        self._reflectors.read(informer.name, informer.counters)
+        self._reflectors.read(informer.name, informer.counters, informer.handler_error_count)

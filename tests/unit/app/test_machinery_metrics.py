@@ -1,0 +1,59 @@
+"""The metrics that others have, too: their names, labels and when they count."""
+
+import asyncio
+
+import pytest
+from simulated import CRD, Noting, User, make_assembly, make_manager, running
+
+from modelinfer_controller.app.metrics.actions import outcome_of
+from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.controller.execute import Collision
+from modelinfer_controller.kube.errors import Conflict, Forbidden
+from modelinfer_controller.kube.transport import TransportError
+from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+
+
+async def test_work_is_counted_by_the_names_of_client_go() -> None:
+    async with SimulatedControlPlane(definitions=[CRD]) as cluster:
+        telemetry, noting = Telemetry(server="https://server:6443", workers=4), Noting()
+        async with running(make_manager(make_assembly(cluster.transport("controller"), cluster, telemetry), noting)):
+            await User(cluster).create(1)
+            await asyncio.sleep(5)
+            telemetry.metrics.refresh()
+            value = telemetry.metrics.registry.get_sample_value
+            assert value("workqueue_depth", {"name": "modelinfer"}) == 0
+            assert value("workqueue_longest_running_processor_seconds", {"name": "modelinfer"}) == 0
+            adds = value("workqueue_adds_total", {"name": "modelinfer"})
+            assert adds == value("workqueue_work_duration_seconds_count", {"name": "modelinfer"}) != 0
+            result = {"controller": "modelinfer", "result": "success"}
+            assert value("controller_runtime_reconcile_total", result) == adds
+            created = {"code": "201", "method": "POST", "host": "server:6443"}
+            assert value("rest_client_requests_total", created) == 4  # a revision, a Service, two pods
+            assert value("modelinfer_actions_total", {"action": "CreatePod", "outcome": "success"}) == 2
+            assert value("modelinfer_informer_objects", {"resource": "pods"}) == 2
+            assert value("modelinfer_informer_lists_total", {"resource": "pods"}) == 1
+            assert value("modelinfer_informer_synced", {"resource": "pods"}) == 1
+            assert value("modelinfer_optional_resource_served", {"resource": "podgroups.scheduling.volcano.sh"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "success"),
+        (Collision("x"), "collision"),
+        (Forbidden(403, "Forbidden", "exceeded quota: pods"), "quota_exceeded"),
+        (Forbidden(403, "Forbidden", "may not"), "Forbidden"),
+        (Conflict(409, "Conflict", "changed"), "Conflict"),
+        (TransportError("reset"), "TransportError"),
+        (ZeroDivisionError(), "other"),
+    ],
+)
+def test_outcomes_are_few(error: Exception | None, outcome: str) -> None:
+    assert outcome_of(error) == outcome
+
+
+def test_a_request_without_an_answer_is_counted_as_client_go_does() -> None:
+    telemetry = Telemetry(server="https://server:6443", workers=1)
+    telemetry.requests("list", "pods", 0, 1.0)
+    labels = {"code": "<error>", "method": "GET", "host": "server:6443"}
+    assert telemetry.metrics.registry.get_sample_value("rest_client_requests_total", labels) == 1
