@@ -1,6 +1,6 @@
 """Gang scheduling: one PodGroup for each group, of Volcano's kind or Kubernetes' own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelinfer_controller.api import labels, names
@@ -39,6 +39,15 @@ def what_is_missing(scheduler: GangScheduler, scheduler_name: str | None, suppor
     either = [scheduler, *(one for one in GangScheduler if one is not scheduler)]
     could_be_used = either if scheduler_name in (None, "", DEFAULT_SCHEDULER) else [scheduler]
     return f"the pods run without a gang: {'; or '.join(INSTALL_HINTS[one] for one in could_be_used)}"
+
+
+def what_is_used(scheduler: GangScheduler, template: RevisionTemplate) -> str:
+    """For people: the PodGroups that there are, and whether the pods' scheduler knows them."""
+    text = f"each group has a PodGroup of {API_VERSIONS[scheduler]}"
+    named = {template.scheduler_name, *(spec.get("schedulerName") for spec in _pod_specs(template))}
+    if scheduler is GangScheduler.VOLCANO and named <= {None, "", DEFAULT_SCHEDULER}:
+        return f"{text}, which {DEFAULT_SCHEDULER} does not read: set schedulerName to Volcano's"
+    return text
 
 
 def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision, ...]) -> GangScheduler | None:
@@ -105,8 +114,13 @@ def _instance_requests(role: RoleTemplate) -> Resources:
 
 def _priority_class(template: RevisionTemplate) -> str:
     """The first priorityClassName that a template names; a gang has one."""
-    specs = (role.template(index).spec for role in template.roles for index in (0, 1))
-    return next((str(spec["priorityClassName"]) for spec in specs if spec.get("priorityClassName")), "")
+    named = (spec.get("priorityClassName") for spec in _pod_specs(template))
+    return next((str(name) for name in named if name), "")
+
+
+def _pod_specs(template: RevisionTemplate) -> Iterator[Mapping[str, Any]]:
+    """The PodSpecs of all kinds of pods of a group."""
+    return (role.template(index).spec for role in template.roles for index in (0, 1))
 
 
 def body(identity: OwnerIdentity, key: PodGroupKey, spec: Mapping[str, Any]) -> dict[str, Any]:

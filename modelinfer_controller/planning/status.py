@@ -171,8 +171,8 @@ def _gang_scheduling(assessment: Assessment) -> list[Condition]:
     support, scheduler_name = assessment.observed.gang_support, assessment.owner.spec.scheduler_name
     if missing := gang.what_is_missing(scheduler, scheduler_name, support):
         return [_condition(GANG_SCHEDULING, False, gang.KIND_MISSING, missing)]
-    text = f"each group has a PodGroup of {gang.API_VERSIONS[scheduler]}"
-    return [_condition(GANG_SCHEDULING, True, "PodGroupsInUse", text)]
+    used = gang.what_is_used(scheduler, assessment.update.template)
+    return [_condition(GANG_SCHEDULING, True, "PodGroupsInUse", used)]
 
 
 def invalid_status(stored: ModelInfer, violations: Sequence[Violation], now: datetime) -> ModelInferStatus:

@@ -49,6 +49,7 @@ def test_pod_groups_appear_when_their_kind_does_and_pods_survive_its_removal(bar
     tenant.kubectl("apply", "--server-side", "-f", str(pod_group_crd()))
     tenant.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(pod_group_crd()))
     wait_for_pod_groups("mi-0", "mi-1")
+    assert "default-scheduler does not read" in tenant.condition("mi", "GangScheduling")["message"]
     assert tenant.uids == pods
     tenant.forget_pod_groups()
     tenant.kubectl("delete", "-f", str(pod_group_crd()))
