@@ -93,15 +93,15 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
             ended_at = world.now
             waits = 0
             continue
-        if planned.requeue_at is None or _is_as_specified(found) or waits >= MAX_WAITS:
-            return Preview(tuple(steps), first, found, _is_as_specified(found), lowest, ended_at)
+        if planned.requeue_at is None or is_as_specified(found) or waits >= MAX_WAITS:
+            return Preview(tuple(steps), first, found, is_as_specified(found), lowest, ended_at)
         world.now = max(planned.requeue_at, world.now)
         waits += 1
     assert first is not None
     return Preview(tuple(steps), first, found, False, lowest, ended_at)
 
 
-def _is_as_specified(found: Assessment) -> bool:
+def is_as_specified(found: Assessment) -> bool:
     """Every group is available, and all that the partition lets go are at the update revision."""
     budget = found.budget
     return not found.removed_ordinals and all(

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from modelinfer_controller.app.kubectl.options import Verb, name_argument, output_option, place_of, place_options, run
+from modelinfer_controller.app.kubectl.rollout_commands import rollout
 
 
 @click.command(cls=Verb)
@@ -48,7 +49,7 @@ def plan(name: str | None, filename: str | None, output: str | None, **place: An
     return run(show_plan(place_of(place), name, filename, output))
 
 
-VERBS: tuple[click.Command, ...] = (tree, explain, plan)
+VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout)
 
 
 def add_verbs(group: click.Group) -> None:

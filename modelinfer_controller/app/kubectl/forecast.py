@@ -29,9 +29,11 @@ class ForecastStep(Document, frozen=True):
 
 class Forecast(Document, frozen=True):
     """restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
-    live on without; created and removed: by ordinal; surge: groups that are there only on the way. start_seconds: how long a
-    group took to become available so far, None where none has; seconds: the estimate of the whole, None likewise.
-    obstacle: why it would not end, "" where it would."""
+    live on without; created and removed: by ordinal; surge: groups that are there only on the way.
+
+    start_seconds: how long a group took to become available so far, None where none has; seconds: the estimate of the
+    whole, None likewise. obstacle: why it would not end, "" where it would.
+    """
 
     namespace: str
     name: str

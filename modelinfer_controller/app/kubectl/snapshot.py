@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -53,6 +53,7 @@ class Snapshot:
     nodes: Mapping[str, Node]
     violations: tuple[Violation, ...]
     now: datetime
+    made_at_by_revision: Mapping[str, datetime | None] = field(default_factory=dict)
 
     @property
     def owner(self) -> Owner:
@@ -81,6 +82,7 @@ def snapshot_of(stored: ModelInfer, listed: Listed, nodes: Mapping[str, Node], n
         nodes=nodes,
         violations=violations,
         now=now,
+        made_at_by_revision={one.metadata.name: one.metadata.creation_timestamp for one in listed.revisions},
     )
 
 
