@@ -148,6 +148,9 @@ def _failure_time(pod: Pod) -> datetime | None:
     return max(ends, default=None)
 
 
+WAITS_FOR_ITS_GANG = "Schedulable"  # Volcano has a node for the pod; what is wrong is wrong with the others
+
+
 def trouble_of(pod: Pod) -> Trouble | None:
     """The first cause that keeps a pod from being ready, or None where it is ready or merely on its way."""
     if pod.is_ready or pod.metadata.is_terminating:
@@ -155,7 +158,7 @@ def trouble_of(pod: Pod) -> Trouble | None:
     if pod.status.phase in ("Failed", "Succeeded"):
         return _finished_trouble(pod)
     scheduled = pod.condition("PodScheduled")
-    if scheduled is not None and scheduled.status == "False":
+    if scheduled is not None and scheduled.status == "False" and scheduled.reason != WAITS_FOR_ITS_GANG:
         return Trouble(scheduled.reason or "Unschedulable", scheduled.message)
     for status in _container_statuses(pod):
         if (trouble := _container_trouble(status)) is not None:
