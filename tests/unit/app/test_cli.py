@@ -33,6 +33,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
 
 
+def test_run_starts_without_what_it_does_not_use() -> None:
+    program = (
+        "import sys\nfrom modelinfer_controller.app import cli\n"
+        "sys.argv = ['modelinfer-controller', 'run', '--kubeconfig=/nowhere']\n"
+        "try:\n  cli.main()\nexcept SystemExit as ended:\n  assert ended.code == 3\n"
+        "print(*sorted(sys.modules))\nimport rich, kubernetes.client"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert {"kubernetes.aio.config", "aiohttp.client", "structlog"} <= imported
+    assert imported & {"kubernetes.client", "requests", "rich.console", "websocket"} == set()
+
+
 def test_the_help_of_run_names_every_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
