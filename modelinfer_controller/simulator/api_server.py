@@ -14,7 +14,7 @@ from modelinfer_controller.simulator import problems
 from modelinfer_controller.simulator.audit import Audit, Call
 from modelinfer_controller.simulator.deletion import delete_options
 from modelinfer_controller.simulator.discovery import Discovery
-from modelinfer_controller.simulator.kinds import BINDINGS, NODES, PODS, Kind, Kinds
+from modelinfer_controller.simulator.kinds import ACCESS_REVIEWS, BINDINGS, NODES, PODS, Kind, Kinds
 from modelinfer_controller.simulator.listing import list_page
 from modelinfer_controller.simulator.objects import Object, decode, encode
 from modelinfer_controller.simulator.patches import json_patch, merge_patch, strategic_merge_patch
@@ -193,6 +193,8 @@ class ApiServer:
             raise problems.method_not_allowed()
         if target.kind.key == BINDINGS.key:
             return self._bind(target.namespace, _body(request))
+        if target.kind.key == ACCESS_REVIEWS.key:
+            return _allowed(_body(request))
         stored = self.registry.create(target.kind, target.namespace, _body(request), _write_options(request))
         return Response(201, stored.raw, _JSON)
 
@@ -278,6 +280,11 @@ def refusal(problem: Problem) -> Response:
 
 def is_watch(request: Request) -> bool:
     return request.method == "GET" and request.query.get("watch") in ("true", "1")
+
+
+def _allowed(review: Object) -> Response:
+    """The answer to an access review, which is not stored: there is no authorization, so everybody may do anything."""
+    return Response(201, encode({**review, "status": {"allowed": True}}), _JSON)
 
 
 def _ok(body: Object) -> Response:

@@ -112,6 +112,9 @@ CONFIG_MAPS: Final = _core("configmaps", "ConfigMap", short_names=("cm",))
 RESOURCE_QUOTAS: Final = _core("resourcequotas", "ResourceQuota", has_status=True, short_names=("quota",))
 SERVICE_ACCOUNTS: Final = _core("serviceaccounts", "ServiceAccount", short_names=("sa",))
 CONTROLLER_REVISIONS: Final = Kind("apps", "v1", "controllerrevisions", "ControllerRevision")
+ACCESS_REVIEWS: Final = Kind(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
 LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 NEW_EVENTS: Final = Kind("events.k8s.io", "v1", "events", "Event", short_names=("ev",))
 PRIORITY_CLASSES: Final = Kind(
@@ -143,6 +146,7 @@ BUILT_IN: Final = (
     RESOURCE_QUOTAS,
     SERVICE_ACCOUNTS,
     CONTROLLER_REVISIONS,
+    ACCESS_REVIEWS,
     LEASES,
     NEW_EVENTS,
     PRIORITY_CLASSES,

@@ -363,6 +363,16 @@ async def test_the_data_of_a_revision_never_changes(user: User) -> None:
     assert "field is immutable" in answer.message
 
 
+async def test_everybody_may_do_everything_and_is_told_so(user: User) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    attributes = {"verb": "delete", "resource": "pods", "namespace": "default"}
+
+    answer = await user.create(path, {"spec": {"resourceAttributes": attributes}})
+
+    assert (answer.status, answer.body["status"]) == (201, {"allowed": True})
+    assert (await user.get(path)).body["items"] == []
+
+
 async def test_only_one_owner_controls(user: User) -> None:
     owner = (await user.create(MAPS, config_map("owner"))).body
     other = (await user.create(MAPS, config_map("other"))).body
