@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+CLUSTER ?= simulated
 
 .PHONY: demo test venv lint unit sim integration bench fuzz lock
 
@@ -17,12 +18,27 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The demo needs half of that: where nothing is installed yet, it takes no more, and compiles only what it imports.
+DEMO_VENV := $(if $(wildcard $(VENV)/.installed),venv,$(VENV)/.demo-installed)
+
+$(VENV)/.demo-installed: requirements-demo.lock pyproject.toml
+	@echo "Installing what the demo needs into $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-demo.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(DEMO_VENV) ## A ModelInfer on a control plane with simulated nodes, live; CLUSTER=real takes hack/cluster's
+	@PYTHONPATH=hack $(BIN)/python -m demo --cluster $(CLUSTER) $(ARGS)
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-lock: ## Resolve pyproject.toml anew into requirements.lock; the image's lock is the part of it that the controller needs
+lock: ## Resolve pyproject.toml anew into requirements.lock; the other locks are the parts of it that the image and the demo need
 	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
 	$(COMPILE) --constraint requirements.lock -o requirements-image.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --extra demo -o requirements-demo.lock pyproject.toml
 
 test: lint unit sim integration
 
@@ -43,3 +59,10 @@ integration: venv
 
 bench: venv
 	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)
+
+HISTORIES ?= 1000
+SEED ?= 0
+STEPS ?= 20
+
+fuzz: venv ## Random histories of the whole controller; prints how many ran and the seed of the first that failed
+	PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m sim.fuzz --histories $(HISTORIES) --seed $(SEED) --steps $(STEPS) $(ARGS)

@@ -1,0 +1,11 @@
+"""`make demo`: one ModelInfer becomes pods, grows, crashes and is updated, live on the terminal.
+
+clusters     the control plane: simulated in this process, or that of hack/cluster
+controller   `modelinfer-controller run` beside it, as its users run it
+example      the ModelInfer that is shown: manifests/examples/prefill-decode.yaml, in the demo's time
+acts         what is done to it, and when that is complete
+audience     what was seen during an act: how long it took, the lowest availability, which pods are new
+folding      the tree of `kubectl modelinfer tree`, folded to the height of the terminal
+screen       drawing: in place on a terminal, line by line elsewhere
+programme    the acts in their order, the summary, and how to go on by hand
+"""

@@ -1,0 +1,174 @@
+"""The acts in their order, the summary, and how to go on by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from demo import acts
+from demo.acts import Act
+from demo.audience import Audience, Seen
+from demo.clusters import Cluster
+from demo.controller import Controller, running_controller
+from demo.example import EXAMPLES, NAME, example, install_crd
+from demo.failure import DemoFailed
+from demo.screen import Screen, screen_of
+from modelinfer_controller.app.kubectl.access import Place, SystemClock, connected
+from modelinfer_controller.app.kubectl.live import Follower, following
+from modelinfer_controller.app.kubectl.snapshot import Snapshot
+from modelinfer_controller.app.kubectl.tree import Tree, tree_of
+from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.kube.client import Client
+
+LATER_ACTS: Sequence[Callable[[Snapshot], Act]] = (acts.scale_up, acts.crash, acts.rolling_update)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TICK = 0.25  # seconds: the clock in the caption moves on even where nothing changes
+_ACT_TIMEOUT = 120.0
+_BREATH = 2.0  # between acts, for who looks on
+
+
+@dataclass(frozen=True)
+class Manner:
+    """keep: stay up at the end until a signal. ask: stay up until Enter or a signal. breath: seconds between acts."""
+
+    keep: bool
+    ask: bool
+    breath: float
+
+
+def manner_of(console: Console, *, keep: bool) -> Manner:
+    watched = console.is_terminal
+    return Manner(keep=keep, ask=not keep and watched and sys.stdin.isatty(), breath=_BREATH if watched else 0.0)
+
+
+async def perform(cluster: AbstractAsyncContextManager[Cluster], console: Console, manner: Manner) -> None:
+    """Raises DemoFailed, and what the clients fail with."""
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(cluster)
+        console.print(f"[green]✓[/] {escape(stage.title)}", highlight=False)
+        client = await stack.enter_async_context(connected(Place(kubeconfig=str(stage.kubeconfig)), os.environ))
+        await install_crd(client)
+        console.print("[green]✓[/] the CRD is installed", highlight=False)
+        controller = await stack.enter_async_context(running_controller(stage))
+        console.print(f"[green]✓[/] the controller is at work (pid {controller.pid})", highlight=False)
+        seen = await _play(client, controller, console, manner)
+        console.print()
+        console.print(_summary(seen))
+        if manner.keep or manner.ask:
+            console.print(_by_hand(stage, controller), highlight=False, soft_wrap=True)
+            await _until_asked_to_end(console, listen=manner.ask)
+
+
+async def _play(client: Client, controller: Controller, console: Console, manner: Manner) -> list[Seen]:
+    started = time.monotonic()
+    await client.create(MODEL_INFERS, NAME.namespace, example())
+    async with following(client, NAME, SystemClock()) as follower:
+        with screen_of(console) as screen:
+            theatre = _Theatre(client, controller, follower, screen)
+            seen = [await theatre.play(acts.creation(), None, started)]
+            for prepare in LATER_ACTS:
+                await theatre.rest(manner.breath)
+                before = follower.snapshot()
+                seen.append(await theatre.play(prepare(before), before, time.monotonic()))
+            return seen
+
+
+class _Theatre:
+    def __init__(self, client: Client, controller: Controller, follower: Follower, screen: Screen) -> None:
+        self._client = client
+        self._controller = controller
+        self._follower = follower
+        self._screen = screen
+
+    async def play(self, act: Act, before: Snapshot | None, started: float) -> Seen:
+        """started: of time.monotonic()."""
+        audience = Audience(before)
+        await act.change(self._client)
+        while True:
+            snapshot = self._follower.snapshot()
+            tree = tree_of(snapshot)
+            audience.see(tree)
+            seconds = time.monotonic() - started
+            if acts.is_settled(snapshot, tree) and act.is_done(snapshot, tree):
+                return self._finish(act, audience.report(act.name, seconds, snapshot, tree), tree)
+            self._screen.draw(tree, f"▸ {act.name}  {seconds:.0f} s  {act.story}")
+            self._check(act, seconds)
+            await self._follower.wait(_TICK)
+
+    async def rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._screen.draw(tree_of(self._follower.snapshot()), "")
+            await self._follower.wait(min(left, _TICK))
+
+    def _finish(self, act: Act, seen: Seen, tree: Tree) -> Seen:
+        self._screen.draw(tree, "")
+        self._screen.tell(f"[green]✓[/] [bold]{act.name}[/]  {seen.seconds:.1f} s  [dim]{escape(act.story)}[/]")
+        self._screen.keep(tree)
+        return seen
+
+    def _check(self, act: Act, seconds: float) -> None:
+        self._controller.check()
+        if seconds > _ACT_TIMEOUT:
+            raise DemoFailed(f"{act.name} is not complete after {seconds:.0f} s: {self._controller.log}")
+
+
+def _summary(seen: Sequence[Seen]) -> Table:
+    table = Table("what happened", title="In short", title_justify="left", title_style="bold", box=None)
+    table.add_column("took", justify="right")
+    table.add_column("groups available", justify="right")
+    table.add_column("pods made", justify="right")
+    table.add_column("pods left alone", justify="right")
+    for one in seen:
+        at_least = f"at least {one.least_available} of {one.replicas}"
+        table.add_row(one.name, f"{one.seconds:.1f} s", at_least, str(one.pods_made), str(one.pods_kept))
+    return table
+
+
+def _by_hand(cluster: Cluster, controller: Controller) -> str:
+    binaries = Path(sys.executable).parent
+    name = NAME.name
+    return f"""
+[bold]Go on by hand[/], in another terminal:
+
+  export KUBECONFIG={cluster.kubeconfig}
+  export PATH={binaries}:$PATH
+  kubectl modelinfer tree {name} --watch
+  kubectl get mi,pods -o wide
+  kubectl scale mi {name} --replicas=4
+  kubectl delete pod {name}-0-prefill-0-0
+  kubectl annotate pod {name}-2-decode-0-0 kwok.stage/fail-after=0s
+  kubectl modelinfer explain {name}
+  kubectl delete mi {name}
+
+  Its log:        {controller.log}
+  More examples:  {EXAMPLES}
+"""
+
+
+async def _until_asked_to_end(console: Console, *, listen: bool) -> None:
+    """listen: to Enter, too."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, asked.set)
+    if listen:
+        loop.add_reader(sys.stdin, asked.set)
+    console.print("[bold]Enter[/] or Ctrl-C ends it all." if listen else "Ctrl-C ends it all.")
+    try:
+        await asked.wait()
+    finally:
+        if listen:
+            loop.remove_reader(sys.stdin)
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
