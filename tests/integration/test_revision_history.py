@@ -68,8 +68,47 @@ def test_a_revision_name_that_is_taken_is_gone_round(user: User, controller: Con
     assert user.status("mi")["updateRevision"] in user.revisions
 
 
-def test_the_first_releases_hash_stays(user: User) -> None:
-    """What the first release named this template's revision; another name would restart every pod on an upgrade."""
+# As the first release stored it: another name or other data for the same template would restart every pod on upgrade.
+FIRST_RELEASE = {
+    "name": "mi-ec1e538541",
+    "data": {
+        "roleReplicas": {"Prefill": 1, "decode": 1},
+        "roles": [
+            {
+                "entryTemplate": {"spec": {"containers": [{"image": "image:1", "name": "main"}]}},
+                "name": "Prefill",
+                "workerReplicas": 1,
+                "workerTemplate": {"spec": {"containers": [{"image": "image:1", "name": "main"}]}},
+            },
+            {
+                "entryTemplate": {"spec": {"containers": [{"image": "image:1", "name": "main"}]}},
+                "name": "decode",
+                "workerReplicas": 0,
+            },
+        ],
+    },
+}
+
+
+def test_a_revision_of_the_first_release_is_known_again(user: User, controller: ControllerProcess) -> None:
+    controller.kill()
+    user.apply(model("mi", role("Prefill", workers=1, image="image:1"), role("decode")))
+    owner = {"apiVersion": API_VERSION, "kind": "ModelInfer", "name": "mi", "controller": True}
+    metadata = {
+        "name": FIRST_RELEASE["name"],
+        "labels": {f"{DOMAIN}/name": "mi"},
+        "ownerReferences": [{**owner, "uid": user.model("mi")["metadata"]["uid"]}],
+    }
+    stored = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "revision": 1}
+    user.kubectl("create", "-f-", input=json.dumps({**stored, "data": FIRST_RELEASE["data"]}))
+    controller.start()
+    user.wait_settled("mi")
+    assert user.revisions.keys() == {FIRST_RELEASE["name"]}
+    assert user.status("mi")["updateRevision"] == FIRST_RELEASE["name"]
+
+
+def test_it_is_still_written_as_the_first_release_did(user: User) -> None:
     user.apply(model("mi", role("Prefill", workers=1, image="image:1"), role("decode")))
     user.wait_settled("mi")
-    assert user.status("mi")["updateRevision"] == "mi-ec1e538541"
+    (revision,) = user.revisions.values()
+    assert {"name": revision["metadata"]["name"], "data": revision["data"]} == FIRST_RELEASE

@@ -73,7 +73,7 @@ class Watched:
 
     def catch_up(self, timeout: float = 30) -> None:
         """Returns when everything that the server has done until now is in `by_name` and `changes`."""
-        listed = self._get()
+        listed = self._get(timeout)
         items, until = listed["items"], int(listed["metadata"]["resourceVersion"])
         names = {item["metadata"]["name"] for item in items}
 
@@ -83,17 +83,22 @@ class Watched:
 
         wait_for(self._news, has_caught_up, timeout, lambda: f"the watch of {self._path} lags behind")
 
-    def _get(self) -> Any:
-        connection = self._access.connection(timeout=30)
-        try:
-            connection.request("GET", self._path, headers=self._access.headers)
-            answer = connection.getresponse()
-            listed = json.loads(answer.read())
-        finally:
-            connection.close()
-        if answer.status != http.client.OK:
-            raise OSError(f"{self._path}: {listed.get('message')}")
-        return listed
+    def _get(self, timeout: float = 30) -> Any:
+        """The list. A server that goes over to a changed CRD refuses for a moment; then it is asked again."""
+        deadline = time.monotonic() + timeout
+        while True:
+            connection = self._access.connection(timeout)
+            try:
+                connection.request("GET", self._path, headers=self._access.headers)
+                answer = connection.getresponse()
+                listed = json.loads(answer.read())
+            finally:
+                connection.close()
+            if answer.status == http.client.OK:
+                return listed
+            if time.monotonic() > deadline:
+                raise OSError(f"{self._path}: {listed.get('message')}")
+            time.sleep(0.1)
 
     def _list(self) -> str:
         listed = self._get()
