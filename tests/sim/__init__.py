@@ -1,0 +1,1 @@
+"""Random and scripted cluster histories in virtual time: the whole controller against the embedded control plane."""

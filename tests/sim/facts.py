@@ -1,0 +1,176 @@
+"""What the store holds of one ModelInfer, read with nothing of the controller's own code but its label keys."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.simulator.kinds import KindKey
+from modelinfer_controller.simulator.store import Store, Stored
+
+Object = dict[str, Any]
+
+NAMESPACE = "default"
+NAME = "m"
+PODS: KindKey = ("", "pods")
+SERVICES: KindKey = ("", "services")
+REVISIONS: KindKey = ("apps", "controllerrevisions")
+MODEL_INFERS: KindKey = ("workload.volcano.sh", "modelinfers")
+VOLCANO: KindKey = ("scheduling.volcano.sh", "podgroups")
+NATIVE: KindKey = ("scheduling.k8s.io", "podgroups")
+CHILD_KINDS = (PODS, SERVICES, REVISIONS, VOLCANO, NATIVE)
+
+_POD_NAME = re.compile(rf"{NAME}-(\d+)-(.+)-(\d+)-(\d+)")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the ModelInfer as the store has it; role is as in the name, in lower case."""
+
+    name: str
+    uid: str
+    group: int
+    role: str
+    instance: int
+    index: int
+    revision: str
+    is_terminating: bool
+    is_ready: bool
+    phase: str
+    restarts: int
+    incarnation: int
+    image: str
+    object: Object
+
+    @property
+    def has_failed(self) -> bool:
+        return self.restarts > 0 or self.phase in ("Failed", "Succeeded")
+
+
+def metadata(obj: Mapping[str, Any]) -> Any:
+    return obj["metadata"]
+
+
+def controllers(obj: Mapping[str, Any]) -> list[Object]:
+    return [one for one in metadata(obj).get("ownerReferences") or [] if one.get("controller")]
+
+
+def is_controlled_by(obj: Mapping[str, Any], uid: str) -> bool:
+    return [one["uid"] for one in controllers(obj)] == [uid]
+
+
+def parse_pod(obj: Object) -> Pod | None:
+    """None where the name is none that the ModelInfer gives."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    match = _POD_NAME.fullmatch(meta["name"])
+    if match is None:
+        return None
+    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    is_terminating, phase = "deletionTimestamp" in meta, status.get("phase", "")
+    return Pod(
+        name=meta["name"],
+        uid=meta["uid"],
+        group=int(match[1]),
+        role=match[2],
+        instance=int(match[3]),
+        index=int(match[4]),
+        revision=(meta.get("labels") or {}).get(labels.REVISION, ""),
+        is_terminating=is_terminating,
+        is_ready=not is_terminating and phase == "Running" and conditions.get("Ready") == "True",
+        phase=phase,
+        restarts=sum(one.get("restartCount", 0) for one in statuses),
+        incarnation=int((meta.get("annotations") or {}).get(labels.INCARNATION, "0")),
+        image=obj["spec"]["containers"][0]["image"],
+        object=obj,
+    )
+
+
+class Facts:
+    """The present state of the store, for one ModelInfer `m` at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._parsed: dict[int, Pod | None] = {}
+
+    def objects(self, kind: KindKey) -> Iterator[Object]:
+        for (namespace, _), stored in self._store.collection(kind).objects.items():
+            if namespace == NAMESPACE:
+                yield stored.object
+
+    def find(self, kind: KindKey, name: str) -> Object | None:
+        stored = self._store.get(kind, (NAMESPACE, name))
+        return None if stored is None else stored.object
+
+    @property
+    def model(self) -> Object | None:
+        return self.find(MODEL_INFERS, NAME)
+
+    @property
+    def uid(self) -> str:
+        """Of the ModelInfer, "" if there is none."""
+        model = self.model
+        return model["metadata"]["uid"] if model is not None else ""
+
+    @property
+    def spec(self) -> Object:
+        model = self.model
+        return model["spec"] if model is not None else {"replicas": 0, "template": {"roles": []}}
+
+    def owned(self, kind: KindKey) -> list[Object]:
+        uid = self.uid
+        return [obj for obj in self.objects(kind) if is_controlled_by(obj, uid)]
+
+    def pods(self) -> list[Pod]:
+        """Those that the ModelInfer controls, terminating ones among them."""
+        uid, found = self.uid, []
+        for (namespace, _), stored in self._store.collection(PODS).objects.items():
+            if namespace == NAMESPACE and (pod := self.parse(stored)) and is_controlled_by(pod.object, uid):
+                found.append(pod)
+        return found
+
+    def pods_by_group(self) -> dict[int, list[Pod]]:
+        groups: dict[int, list[Pod]] = {}
+        for pod in self.pods():
+            groups.setdefault(pod.group, []).append(pod)
+        return groups
+
+    def parse(self, stored: Stored) -> Pod | None:
+        if stored.revision not in self._parsed:
+            self._parsed[stored.revision] = parse_pod(stored.object)
+        return self._parsed[stored.revision]
+
+    def update_revision(self) -> str:
+        """The newest revision by its number."""
+        revisions = self.owned(REVISIONS)
+        return metadata(max(revisions, key=lambda one: one["revision"]))["name"] if revisions else ""
+
+    def revision_data(self, name: str) -> Object:
+        """What it says; {} if it is not stored."""
+        stored = self.find(REVISIONS, name)
+        return stored["data"] if stored is not None else {}
+
+
+def complete_instances(pods: Iterable[Pod], worker_count_by_role: Mapping[str, int]) -> dict[str, set[int]]:
+    """Of each role (lower-case), the instances all of whose pods are ready."""
+    ready: dict[tuple[str, int], set[int]] = {}
+    for pod in pods:
+        if pod.is_ready:
+            ready.setdefault((pod.role, pod.instance), set()).add(pod.index)
+    complete: dict[str, set[int]] = {role: set() for role in worker_count_by_role}
+    for (role, instance), indexes in ready.items():
+        if role in worker_count_by_role and indexes >= set(range(worker_count_by_role[role] + 1)):
+            complete[role].add(instance)
+    return complete
+
+
+def resolve_budget(spec: Object) -> tuple[int, int, int]:
+    """(maxUnavailable, maxSurge, partition) in numbers of groups, from the spec's JSON."""
+    replicas = spec["replicas"]
+    update = (spec.get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
+    unavailable, surge = update.get("maxUnavailable", 1), update.get("maxSurge", 0)
+    most = int(unavailable[:-1]) * replicas // 100 if isinstance(unavailable, str) else unavailable
+    extra = (int(surge[:-1]) * replicas + 99) // 100 if isinstance(surge, str) else surge
+    partition = update.get("partition") or 0
+    return (1, 0, partition) if most == extra == 0 else (most, extra, partition)

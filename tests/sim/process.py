@@ -1,0 +1,101 @@
+"""The controller as a process that can be killed between any two of its calls and started again."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.app.assemble import Assembly, assemble
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.transport import Transport
+from modelinfer_controller.simulator.crash_points import CrashingTransport
+
+
+@dataclass(frozen=True)
+class Told:
+    """An Event about a ModelInfer."""
+
+    type: str
+    reason: str
+    message: str
+
+
+class ControllerProcess:
+    """Nothing survives a kill but what is in the cluster. `connect` makes a new way to the server for each life."""
+
+    def __init__(self, connect: Callable[[], Transport], clock: Clock, seed: int) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._seed = seed
+        self._life: asyncio.Task[None] | None = None
+        self._transport: CrashingTransport | None = None
+        self.told: list[Told] = []
+        self.starts = 0
+        self.died: list[BaseException] = []
+
+    @property
+    def is_running(self) -> bool:
+        return self._life is not None
+
+    @property
+    def call_count(self) -> int:
+        """Calls of this life."""
+        return self._transport.call_count if self._transport is not None else 0
+
+    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None:
+        """EventSink."""
+        self.told.append(Told(type_, reason, message))
+
+    def start(self) -> None:
+        if self._life is not None:
+            return
+        self.starts += 1
+        transport = self._transport = CrashingTransport(self._connect())
+        self._life = asyncio.create_task(self._live(transport), name="controller")
+
+    async def kill(self) -> None:
+        """At once, without a word to anybody."""
+        life, self._life = self._life, None
+        if life is None:
+            return
+        life.cancel()
+        with suppress(asyncio.CancelledError):
+            await life
+
+    def crash_after(self, calls: int, *, is_committed: bool) -> None:
+        """So many calls from now the process dies, before or after that call is carried out; it is started again."""
+        if self._transport is not None:
+            self._transport.crash_after(calls, is_committed=is_committed)
+
+    async def _live(self, transport: CrashingTransport) -> None:
+        """One life after the other until killed; each ends at its crash point."""
+        while True:
+            parts = asyncio.create_task(self._run(transport), name="controller-parts")
+            crash = asyncio.create_task(transport.crashed.wait(), name="controller-crash")
+            try:
+                await asyncio.wait((parts, crash), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (parts, crash):
+                    task.cancel()
+                await asyncio.gather(parts, crash, return_exceptions=True)
+            if parts.done() and not parts.cancelled() and (error := parts.exception()) is not None:
+                self.died.append(error)
+                return
+            self.starts += 1
+            transport = self._transport = CrashingTransport(self._connect())
+
+    async def _run(self, transport: Transport) -> None:
+        assembly = assemble(
+            Client(transport), self, clock=self._clock, random=random.Random(f"{self._seed}-{self.starts}")
+        )
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(assembly.run_caches(), name="controller-caches")
+            parts.create_task(_work(assembly), name="controller-workers")
+
+
+async def _work(assembly: Assembly) -> None:
+    await assembly.caches.wait_for_sync()
+    await assembly.run_workers()

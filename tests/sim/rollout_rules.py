@@ -1,0 +1,155 @@
+"""The availability rule, the pace rule and the partition, checked at every pod that the controller takes down.
+
+Only take-downs of a rollout are judged: a group that had trouble of its own (a pod failed, restarted, was deleted by
+somebody) may be rebuilt at any time, and is left out until none of the pods of that time are there.
+"""
+
+from dataclasses import dataclass, field
+
+from modelinfer_controller.simulator.store import ChangeType
+from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, resolve_budget
+from sim.journal import CONTROLLER, Entry
+from sim.world import World
+
+
+@dataclass
+class RolloutRules:
+    """Attach to a world before anything happens. Strict: set is_strict to False when faults begin."""
+
+    world: World
+    is_strict: bool = True
+    _ready_until: dict[str, float] = field(default_factory=dict)  # pod UID -> when it lost readiness, not by us
+    _troubled: dict[int, set[str]] = field(default_factory=dict)  # group -> pods of the time of its trouble
+    _taken: dict[int, float] = field(default_factory=dict)  # groups that a rollout has begun to take down, and when
+    _excused: dict[int, float] = field(default_factory=dict)  # groups with trouble that are being taken down, and when
+    _owner: str = ""
+    judged: int = 0
+
+    def __post_init__(self) -> None:
+        self.world.journal.on_entry.append(self.note)
+
+    def forgive(self) -> None:
+        """What was scaled or edited is judged anew: present pods may go for other reasons than a rollout."""
+        for group, pods in self.world.facts.pods_by_group().items():
+            self._trouble(group, pods)
+
+    @property
+    def facts(self) -> Facts:
+        return self.world.facts
+
+    def note(self, entry: Entry) -> None:
+        if entry.change.kind_key != PODS:
+            return
+        if self.facts.uid != self._owner:
+            self._owner = self.facts.uid
+            self._troubled.clear()
+            self._taken.clear()
+            self._excused.clear()
+        before = parse_pod(entry.change.previous.object) if entry.change.previous is not None else None
+        after = parse_pod(entry.change.stored.object) if entry.change.type is not ChangeType.DELETED else None
+        if entry.author == CONTROLLER:
+            if before is not None and not before.is_terminating and (after is None or after.is_terminating):
+                self._taken_down(before, entry)
+            return
+        if before is None:
+            return
+        if before.is_ready and not (after is not None and after.is_ready):
+            self._ready_until[before.uid] = entry.time
+        has_trouble = after is None or after.has_failed or after.is_terminating
+        if has_trouble and not before.is_terminating:
+            self._trouble(before.group, [*self.facts.pods_by_group().get(before.group, []), before])
+
+    def _trouble(self, group: int, pods: list[Pod]) -> None:
+        self._troubled.setdefault(group, set()).update(pod.uid for pod in pods)
+
+    def _is_troubled(self, group: int, pods: list[Pod]) -> bool:
+        if not self._troubled.get(group, set()) & {pod.uid for pod in pods}:
+            self._troubled.pop(group, None)
+            return False
+        return True
+
+    def _taken_down(self, pod: Pod, entry: Entry) -> None:
+        """The controller has just begun to delete this pod, which is now terminating or gone."""
+        spec, update = self.facts.spec, self.facts.update_revision()
+        groups = self.facts.pods_by_group()
+        group = [*(p for p in groups.get(pod.group, []) if p.uid != pod.uid), pod]
+        self._forget_taken(groups, update)
+        if not self.is_strict or pod.group >= spec["replicas"] or pod.revision == update:
+            return
+        if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec):
+            return
+        if self._is_troubled(pod.group, group):
+            self._excused[pod.group] = entry.time
+            return
+        most_unavailable, most_surge, partition = resolve_budget(spec)
+        where = f"{entry.time:.3f} s: {pod.name} of {pod.revision} is taken down"
+        assert pod.group >= partition, f"{where}: the partition {partition} holds its group"
+        self.judged += 1
+        others = {number: pods for number, pods in groups.items() if number != pod.group}
+        if self._is_available(group, spec):
+            staying = [number for number, pods in others.items() if self._is_available(pods, spec)]
+            enough = spec["replicas"] - most_unavailable
+            assert len(staying) >= enough, f"{where}: {sorted(staying)} stay available, {enough} must"
+        extra = {number for number in groups if spec["replicas"] <= number < spec["replicas"] + most_surge}
+        moving = [
+            number
+            for number in {*range(spec["replicas"]), *extra} - {pod.group}
+            if self._is_moving(number, groups.get(number, []), update, spec)
+        ]
+        limit = most_unavailable + most_surge
+        assert len(moving) < limit, f"{where}: {sorted(moving)} are on their way already, at most {limit} may be"
+        self._taken[pod.group] = entry.time
+
+    def _forget_taken(self, groups: dict[int, list[Pod]], update: str) -> None:
+        for number, since in list(self._taken.items()):
+            pods = groups.get(number, [])
+            is_over = not pods or any(p.revision == update and not p.is_terminating for p in pods)
+            if is_over and since < self.world.now:
+                del self._taken[number]
+        for number, since in list(self._excused.items()):
+            if since < self.world.now and not any(p.is_terminating for p in groups.get(number, [])):
+                del self._excused[number]
+
+    def _is_moving(self, number: int, pods: list[Pod], update: str, spec: Object) -> bool:
+        """Not available, and at the update revision or on its way to it."""
+        if number in self._taken:
+            return True
+        live = [p for p in pods if not p.is_terminating]
+        return all(p.revision == update for p in live) and not self._is_available(pods, spec)
+
+    def _is_available(self, pods: list[Pod], spec: Object) -> bool:
+        """By the smaller of what the spec says and what the group has: a waiting group is not scaled."""
+        pods = [self._at_its_best(pod) for pod in pods]
+        live = [pod for pod in pods if not pod.is_terminating]
+        if not live:
+            return not any(role["replicas"] for role in spec["template"]["roles"])
+        revision = live[0].revision
+        roles = self.facts.revision_data(revision).get("roles") or []
+        worker_count = {role["name"].lower(): role.get("workerReplicas") or 0 for role in roles}
+        complete = complete_instances((pod for pod in live if pod.revision == revision), worker_count)
+        minimums = (spec["template"].get("gangSchedule") or {}).get("minRoleReplicas") or {}
+        wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
+        for role in roles:
+            name = role["name"].lower()
+            existing = len({pod.instance for pod in live if pod.role == name})
+            needed = (
+                min(wanted.get(name, existing), existing)
+                if revision != self.facts.update_revision()
+                else (wanted.get(name, existing))
+            )
+            if len(complete[name]) < min(minimums.get(role["name"], needed), needed):
+                return False
+        return True
+
+    def _at_its_best(self, pod: Pod) -> Pod:
+        """A pod that lost its readiness in this very instant counts as ready: the controller cannot know yet."""
+        if pod.is_ready or self._ready_until.get(pod.uid) != self.world.now:
+            return pod
+        values = {**{name: getattr(pod, name) for name in pod.__dataclass_fields__}}
+        return Pod(**{**values, "is_ready": True, "is_terminating": False})
+
+
+def _is_scaled_away(pod: Pod, spec: Object) -> bool:
+    wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
+    partition = resolve_budget(spec)[2]
+    return pod.group < partition and pod.instance >= wanted.get(pod.role, 0)

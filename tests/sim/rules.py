@@ -1,0 +1,223 @@
+"""Rules that hold at all times, each checked at the store's own events. None of them knows how the planner decides.
+
+Rules marked strict hold as far as the controller could know: they are not checked once faults make it see the past.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelinfer_controller.api import labels
+from modelinfer_controller.simulator.store import ChangeType
+from sim.facts import (
+    CHILD_KINDS,
+    NAME,
+    NAMESPACE,
+    NATIVE,
+    PODS,
+    REVISIONS,
+    VOLCANO,
+    Facts,
+    Object,
+    Pod,
+    controllers,
+    parse_pod,
+    resolve_budget,
+)
+from sim.journal import CONTROLLER, Entry, Exchange
+from sim.world import World
+
+OWN_REFUSALS = (409, 404)
+
+
+@dataclass
+class Rules:
+    """Attach to a world before anything happens. is_strict may be set to False, once, when faults begin."""
+
+    world: World
+    is_strict: bool = True
+
+    def __post_init__(self) -> None:
+        self._touched: dict[tuple[str, str], float] = {}  # plural and name -> when somebody else wrote it last
+        self.world.journal.on_entry += [
+            self._note_others,
+            self.owned_by_the_living_model,
+            self.revisions_are_immutable_and_kept_while_used,
+            self.pods_come_after_what_they_need,
+            self.pods_belong_to_the_spec,
+            self.a_group_is_of_one_revision,
+            self.a_rebuild_is_cleared_before_it_is_made,
+        ]
+        self.world.journal.on_exchange += [
+            self.writes_name_the_uid,
+            self.nothing_is_created_over_a_name,
+            self.nothing_else_is_refused,
+            self.no_write_without_a_change,
+        ]
+
+    @property
+    def facts(self) -> Facts:
+        return self.world.facts
+
+    def _note_others(self, entry: Entry) -> None:
+        if entry.author != CONTROLLER:
+            self._touched[entry.change.kind_key[1], entry.change.key[1]] = entry.time
+
+    # -- ownership ---------------------------------------------------------------------------------------------------
+
+    def owned_by_the_living_model(self, entry: Entry) -> None:
+        """Children are made with one controller reference, to the ModelInfer that is there and not being deleted, and
+        nothing is ever written to or deleted that another owner controls."""
+        if entry.author != CONTROLLER or entry.change.kind_key not in CHILD_KINDS:
+            return
+        change = entry.change
+        obj = change.stored.object if change.previous is None else change.previous.object
+        model = self.facts.model
+        assert model is not None, f"{_where(entry)}: written though there is no ModelInfer"
+        owners = controllers(obj)
+        assert [one["uid"] for one in owners] == [model["metadata"]["uid"]], f"{_where(entry)}: owners {owners}"
+        if change.previous is None:
+            assert "deletionTimestamp" not in model["metadata"], f"{_where(entry)}: made for one that is being deleted"
+            own = obj["metadata"]["labels"]
+            assert own.get(labels.NAME) == NAME, f"{_where(entry)}: labels {own}"
+
+    def writes_name_the_uid(self, exchange: Exchange) -> None:
+        """Every delete has a UID precondition, every patch names the UID in its metadata."""
+        match exchange.request.method:
+            case "DELETE":
+                uid = (exchange.body.get("preconditions") or {}).get("uid")
+                assert uid, f"{exchange}: a delete without a UID precondition"
+            case "PATCH" if "/events/" not in exchange.request.path:
+                assert (exchange.body.get("metadata") or {}).get("uid"), f"{exchange}: a patch without a UID"
+            case _:
+                pass
+
+    # -- writes ------------------------------------------------------------------------------------------------------
+
+    def nothing_is_created_over_a_name(self, exchange: Exchange) -> None:
+        """Strict. A name that exists is reserved: what the cluster shows is not created, or tried to be."""
+        if self.is_strict and exchange.request.method == "POST" and exchange.response.status == 409:
+            name = exchange.body["metadata"]["name"]
+            bearer = self._bearer(exchange)
+            if bearer is not None and not (bearer["metadata"].get("labels") or {}).get(labels.NAME):
+                return  # without our label it is not in our caches
+            assert self._just_changed(bearer), f"{exchange}: {name} exists"
+
+    def nothing_else_is_refused(self, exchange: Exchange) -> None:
+        """What the controller asks for is never invalid, unknown or forbidden; quota apart."""
+        status = exchange.response.status
+        if not exchange.is_write or status < 300 or status in OWN_REFUSALS:
+            return
+        text = exchange.response.body.decode(errors="replace")
+        is_quota = status == 403 and "quota" in text
+        assert is_quota, f"{exchange}: {text[:500]}"
+
+    def no_write_without_a_change(self, exchange: Exchange) -> None:
+        """Strict. A write that succeeds changes something."""
+        if self.is_strict and exchange.is_write and exchange.response.status < 300:
+            parts = exchange.request.path.removesuffix("/status").split("/")
+            if self._touched.get((parts[-2], parts[-1])) == exchange.time:
+                return  # somebody else has just done the same
+            assert exchange.entries, f"{exchange}: changed nothing: {exchange.body}"
+
+    def _bearer(self, exchange: Exchange) -> Object | None:
+        kind = exchange.body["kind"]
+        by_kind = {"Pod": "pods", "Service": "services", "ControllerRevision": "controllerrevisions"}
+        plural = by_kind.get(kind, "podgroups")
+        for key in CHILD_KINDS:
+            if key[1] == plural and (found := self.facts.find(key, exchange.body["metadata"]["name"])):
+                return found
+        return None
+
+    def _just_changed(self, obj: Object | None) -> bool:
+        """Whether it was made in this very instant, by somebody else: the watch may still be on its way."""
+        if obj is None:
+            return True
+        made = obj["metadata"]["creationTimestamp"]
+        return bool(made == self.world.cluster.api.registry.now())
+
+    # -- revisions ---------------------------------------------------------------------------------------------------
+
+    def revisions_are_immutable_and_kept_while_used(self, entry: Entry) -> None:
+        change = entry.change
+        if change.kind_key != REVISIONS or entry.author != CONTROLLER or change.previous is None:
+            return
+        if change.type is ChangeType.MODIFIED:
+            assert change.previous.object["data"] == change.stored.object["data"], f"{_where(entry)}: new data"
+            return
+        name = change.key[1]
+        users = [pod.name for pod in self.facts.pods() if pod.revision == name]
+        assert not users, f"{_where(entry)}: deleted while {users} use it"
+
+    # -- pods --------------------------------------------------------------------------------------------------------
+
+    def pods_come_after_what_they_need(self, entry: Entry) -> None:
+        """The revision is stored before its first pod; a PodGroup that is served exists before the pods it gates."""
+        pod = self._created(entry)
+        if pod is None:
+            return
+        revision = self.facts.find(REVISIONS, pod.revision)
+        assert revision is not None, f"{_where(entry)}: its revision {pod.revision} is not stored"
+        annotation = (pod.object["metadata"].get("annotations") or {}).get(labels.VOLCANO_GROUP_NAME)
+        if annotation and self.is_strict and self._serves_volcano_for_long():
+            stored = self.facts.find(VOLCANO, annotation)
+            assert stored is not None, f"{_where(entry)}: its PodGroup {annotation} is not there"
+        native = (pod.object["spec"].get("schedulingGroup") or {}).get("podGroupName")
+        if native and self.is_strict and self.world.has_native_gang:
+            assert self.facts.find(NATIVE, native) is not None, f"{_where(entry)}: its PodGroup {native} is not there"
+
+    def _serves_volcano_for_long(self) -> bool:
+        return self.world.has_volcano and self.world.now - self.world.volcano_since > 60
+
+    def pods_belong_to_the_spec(self, entry: Entry) -> None:
+        """Strict. What is made is a place of its revision and, where that is not being replaced, of the spec."""
+        pod = self._created(entry)
+        if pod is None or not self.is_strict:
+            return
+        spec = self.facts.spec
+        _, surge, partition = resolve_budget(spec)
+        assert pod.group < spec["replicas"] + surge, f"{_where(entry)}: beyond replicas and surge"
+        roles = {role["name"].lower(): role for role in self.facts.revision_data(pod.revision)["roles"]}
+        assert pod.role in roles, f"{_where(entry)}: its revision has no such role"
+        assert pod.index <= (roles[pod.role].get("workerReplicas") or 0), f"{_where(entry)}: too many workers"
+        wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
+        if pod.role in wanted and (pod.group < partition or pod.revision == self.facts.update_revision()):
+            assert pod.instance < wanted[pod.role], f"{_where(entry)}: beyond the role's replicas"
+
+    def a_group_is_of_one_revision(self, entry: Entry) -> None:
+        """Strict. A pod is not made while the group has pods of another revision, terminating ones among them."""
+        pod = self._created(entry)
+        if pod is None or not self.is_strict:
+            return
+        others = [p.name for p in self._siblings(pod) if p.revision not in ("", pod.revision)]
+        assert not others, f"{_where(entry)}: of {pod.revision}, while there are {others} of another revision"
+
+    def a_rebuild_is_cleared_before_it_is_made(self, entry: Entry) -> None:
+        """Strict. Under the two policies that rebuild, no pod of an instance is made while one of it is going away;
+        and of pods that are made anew, none meets one of an earlier incarnation in what is rebuilt together."""
+        pod = self._created(entry)
+        policy = self.facts.spec.get("recoveryPolicy", "RoleRecreate")
+        if pod is None or not self.is_strict or policy == "None":
+            return
+        instance = [p for p in self._siblings(pod) if (p.role, p.instance) == (pod.role, pod.instance)]
+        leaving = [p.name for p in instance if p.is_terminating]
+        assert not leaving, f"{_where(entry)}: while {leaving} of its instance are going away"
+        earlier = [p.name for p in instance if p.incarnation < pod.incarnation]
+        assert not earlier, f"{_where(entry)}: incarnation {pod.incarnation}, while there are earlier {earlier}"
+
+    def _created(self, entry: Entry) -> Pod | None:
+        change = entry.change
+        if entry.author != CONTROLLER or change.kind_key != PODS or change.type is not ChangeType.ADDED:
+            return None
+        if change.key[0] != NAMESPACE:
+            return None
+        pod = parse_pod(change.stored.object)
+        assert pod is not None, f"{_where(entry)}: a name that is no place"
+        return pod
+
+    def _siblings(self, pod: Pod) -> list[Pod]:
+        return [p for p in self.facts.pods() if p.group == pod.group and p.uid != pod.uid]
+
+
+def _where(entry: Entry) -> str:
+    change: Any = entry.change
+    return f"{entry.time:.3f} s: {change.type} {change.kind_key[1]} {change.key[1]}"
