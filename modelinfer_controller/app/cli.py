@@ -1,6 +1,7 @@
 """The command `modelinfer-controller`. What is slow to import is imported by the command that needs it."""
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -42,6 +43,7 @@ def run(config: str | None, **flags: Any) -> None:
     """
     from modelinfer_controller.app.lean_imports import lean_imports
 
+    _obey_signals_while_starting()
     with lean_imports():
         from modelinfer_controller.app.log import configure_logging
         from modelinfer_controller.app.options import settings_from
@@ -82,8 +84,14 @@ def _run_command() -> int:
     except click.ClickException as error:
         _say(error.format_message())
         return error.exit_code
-    except click.Abort:
-        return 128 + 2
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+
+
+def _obey_signals_while_starting() -> None:
+    """The first process of a container is deaf to SIGTERM until somebody listens."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
 
 
 def _say(message: str) -> None:

@@ -5,8 +5,9 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -81,7 +82,8 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
     telemetry = Telemetry(server=transport.server, workers=settings.workers)
     unguarded = Client(transport, on_request=telemetry.requests)
     lease = lease_name(settings)
-    await check_cluster(unguarded, settings.namespace, lease=lease)
+    if not await _unless_stopped(check_cluster(unguarded, settings.namespace, lease=lease), stop):
+        return
     elector = None
     if lease is not None:
         observer = LeadershipMetric(telemetry.metrics, lease.name)
@@ -140,6 +142,21 @@ def _probes(assembly: Assembly, elector: LeaderElector | None, stop: asyncio.Eve
 
 def _flow(settings: Settings) -> Flow:
     return TokenBucket(settings.kube_api_qps, settings.burst) if settings.kube_api_qps else Unlimited()
+
+
+async def _unless_stopped(step: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Whether the step was done; it is cancelled when the process is to stop meanwhile."""
+    task = asyncio.create_task(step, name="step of the start")
+    stopped = asyncio.create_task(stop.wait(), name="stop signal")
+    try:
+        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        return task.done()
+    finally:
+        for each in (task, stopped):
+            each.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -14,9 +14,10 @@ import pytest
 import yaml
 from controller_process import COMMAND, wait_until_served
 from controlplane import ControlPlane, Settings
-from controlplane.processes import free_ports
+from controlplane.processes import free_ports, spawn
 from models import model
-from running_command import SYSTEM, RunningCommand
+from running_command import PATIENCE, SYSTEM, RunningCommand
+from tcp_proxy import TcpProxy
 from user import User
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -80,6 +81,20 @@ def test_a_cluster_where_nobody_answers(ready: ControlPlane, tmp_path: Path) -> 
     assert code == 3
     assert "no cluster: nobody answers" in line
     assert f"127.0.0.1:{port}" in line
+
+
+def test_it_can_be_stopped_while_the_cluster_keeps_it_waiting(ready: ControlPlane, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with TcpProxy(int(ready.server.rpartition(":")[2])) as proxy:
+        proxy.cut()
+        kubeconfig.write_text(ready.kubeconfig.read_text().replace(ready.server, f"https://127.0.0.1:{proxy.port}"))
+        process = spawn([str(COMMAND), "run", f"--kubeconfig={kubeconfig}"], tmp_path / "log")
+        deadline = time.monotonic() + PATIENCE
+        while "Starting" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
 
 
 def test_an_address_that_is_taken(ready: ControlPlane) -> None:
