@@ -180,7 +180,9 @@ def _details(group: Group, snapshot: Snapshot, evidence: Evidence, message: str)
     """Beyond the first cause: other troubled pods, what keeps terminating ones, nodes that are not well, Events."""
     troubled = [pod for pod in group.live_pods if pod.trouble is not None and pod.name not in message]
     for reason, pods in groupby(troubled, key=lambda pod: pod.trouble.reason if pod.trouble else ""):
-        yield f"also {reason}: {_some([pod.name for pod in pods])}"
+        found = list(pods)
+        words = found[0].trouble.message if found[0].trouble and reason not in message else ""
+        yield f"also {reason}: {_some([pod.name for pod in found])}{f': {words}' if words else ''}"
     for view in group.pods:
         pod = snapshot.pods[view.name]
         if view.is_terminating:
@@ -316,8 +318,8 @@ def _postponed_text(ordinal: int, waiting: Postponed, found: Assessment) -> Next
 
 def _nothing(found: Assessment, group: Group) -> str:
     troubled = next((pod for pod in group.live_pods if pod.trouble is not None), None)
-    scheduled = all(pod.is_scheduled for pod in group.live_pods)
-    if not scheduled:
+    waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
+    if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
         return "nothing: the scheduler places the pods as soon as it finds room for them"
     if troubled is None:
         return "nothing: waits for the pods to be ready"

@@ -71,10 +71,7 @@ def restart(stored: ModelInfer, now: datetime) -> RolloutChange:
         for key in TEMPLATES:
             if role.get(key) is not None:
                 metadata = {**(role[key].get("metadata") or {})}
-                metadata["annotations"] = {
-                    **(metadata.get("annotations") or {}),
-                    RESTARTED_AT: f"{now:%Y-%m-%dT%H:%M:%SZ}",
-                }
+                metadata["annotations"] = {**(metadata.get("annotations") or {}), **restarted_at}
                 role[key] = {**role[key], "metadata": metadata}
     return RolloutChange({}, {"template": {"roles": roles}}, "restarted: every group is replaced by a new revision")
 

@@ -73,7 +73,7 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
         Column("REVISION", shortest=12),
         Column("AGE", rank=1, right=True),
         Column("GROUPS", rank=2),
-        Column("CHANGE-CAUSE", rank=3),
+        Column("CHANGE-CAUSE", rank=0, shortest=12),
         Column("DIFFERS IN", shortest=16),
     )
     rows = [
@@ -92,17 +92,19 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
 
 
 def _in_short(changes: Sequence[Change]) -> str:
-    """The last word of each path, once for each role, with what it became where that is short."""
-    return ", ".join(dict.fromkeys(_short(change) for change in changes))
+    """The last word of each path, with what it became where that is short, and the roles that share it."""
+    roles: dict[str, dict[str, None]] = {}
+    for change in changes:
+        roles.setdefault(_short(change), {})[change.role] = None
+    return ", ".join(f"{text} ({', '.join(names)})" if any(names) else text for text, names in roles.items())
 
 
 def _short(change: Change) -> str:
     if not change.path:
-        return f"role {change.role} {'added' if change.before is None else 'removed'}"
+        return "role added" if change.before is None else "role removed"
     last = change.path.rpartition(".")[2]
     value = change.after if isinstance(change.after, str | int) and len(str(change.after)) <= 40 else None
-    where = f"{change.role} " if change.role else ""
-    return f"{where}{last}={value}" if value is not None else f"{where}{last}"
+    return last if value is None else f"{last}={value}"
 
 
 def diff_lines(diff: RevisionDiff, terminal: Terminal) -> Iterator[str]:

@@ -92,5 +92,7 @@ def progress_line(status: RolloutStatus, terminal: Terminal) -> str:
 
 def end_text(status: RolloutStatus) -> str:
     held = status.replicas - status.movable
+    if held and not status.movable:
+        return f"{status.name}: nothing to do: all {held} groups are held by the partition"
     partitioned = f"; {held} held by the partition" if held else ""
     return f"{status.name}: all {status.movable} groups are available at revision {status.revision}{partitioned}"
