@@ -121,8 +121,9 @@ def kubectl(demo: Demo, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_all_acts_then_by_hand_then_nothing_is_left(demos: list[Demo]) -> None:
-    demos.append(demo := Demo("--keep"))
+@pytest.mark.parametrize("cluster", ["simulated", "real"])
+def test_all_acts_then_by_hand_then_nothing_is_left(demos: list[Demo], cluster: str) -> None:
+    demos.append(demo := Demo("--keep", f"--cluster={cluster}"))
     demo.read_until("Ctrl-C ends it all.")
 
     assert re.findall(r"✓ (apply|scale-up|crash|rolling update)  [0-9.]+ s", demo.output) == [
