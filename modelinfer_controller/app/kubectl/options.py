@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -23,10 +24,20 @@ class Verb(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         try:
-            return super().make_context(info_name, args, parent, **extra)
+            return super().make_context(info_name, list(_as_kubectl_has_them(args)), parent, **extra)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx is not None else info_name
             raise Exit(ExitCode.FAILURE, f"{error.format_message()} (see `{path} --help`)") from error
+
+
+def _as_kubectl_has_them(args: Iterable[str]) -> Iterator[str]:
+    """-n=models is -n models to kubectl, and to click the value "=models"."""
+    for arg in args:
+        short = _SHORT.fullmatch(arg)
+        yield from (short[1], short[2]) if short else (arg,)
+
+
+_SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 
 
 def complete_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -16,6 +16,7 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.app.kubectl.access import allowed_to, failure
 from modelinfer_controller.controller.compose import compose, is_controlled_by
 from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.kube.cache.optional import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
@@ -185,11 +186,16 @@ async def list_of(
 
 
 async def _pod_groups(client: Client, namespace: str, scheduler: GangScheduler) -> Sequence[PodGroup] | None:
-    """None where the kind is not served."""
+    """None where the kind is not served; who may not list it is told so before the server looks whether it is."""
+    resource = POD_GROUPS[scheduler]
     try:
-        return await list_of(client, POD_GROUPS[scheduler], namespace)
+        return (await client.list_all(resource, namespace, label_selector=labels.NAME)).items
     except NotFound:
         return None
+    except Forbidden:
+        if not await is_resource_served(client, resource):
+            return None
+    return await list_of(client, resource, namespace)
 
 
 async def read_nodes(client: Client) -> Mapping[str, Node]:

@@ -35,7 +35,8 @@ def test_names_are_asked_of_the_cluster_and_filtered(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(completion, "model_infer_names", names)
     assert words(["explain", "-n", "models"], "q") == ["qwen"]
-    assert asked == ["models"]
+    assert words(["explain", "-n=others"], "") == ["qwen", "llama"]
+    assert asked == ["models", "others"]
 
 
 def test_file_names_are_left_to_the_shell() -> None:

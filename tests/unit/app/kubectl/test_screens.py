@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from clusters import Cluster, role, spec
@@ -14,13 +15,16 @@ from modelinfer_controller.app.kubectl.explain import explain
 from modelinfer_controller.app.kubectl.explain_text import explanation_lines
 from modelinfer_controller.app.kubectl.forecast import forecast
 from modelinfer_controller.app.kubectl.forecast_text import forecast_lines
+from modelinfer_controller.app.kubectl.rollout_changes import earlier_revision, undo
 from modelinfer_controller.app.kubectl.rollout_history import history_lines, history_of
-from modelinfer_controller.app.kubectl.rollout_status import progress_line, rollout_status
+from modelinfer_controller.app.kubectl.rollout_status import end_text, progress_line, rollout_status
 from modelinfer_controller.app.kubectl.terminal import Terminal
 from modelinfer_controller.app.kubectl.tree import tree_of
 from modelinfer_controller.app.kubectl.tree_text import tree_lines
 
 Screen = Callable[[str, Sequence[str]], None]
+DOCS = Path(__file__).parents[4] / "docs"
+SCREENS = Path(__file__).parent / "screens"
 WIDTHS = pytest.mark.parametrize("width", [80, 160])
 
 
@@ -87,6 +91,38 @@ def test_the_progress_of_a_rollout(width: int, screen: Screen) -> None:
     line = progress_line(rollout_status(rolling_out().snapshot()), Terminal(width))
     assert_fits([line], width)
     screen(f"status-{width}", [line])
+
+
+def undone() -> tuple[Cluster, Sequence[str]]:
+    """The cluster after `rollout undo` of the rollout that hangs, and what `plan` said of it before."""
+    cluster = rolling_out()
+    before = cluster.snapshot()
+    earlier = earlier_revision(before.observed.revisions, before.assessment.update, None)
+    body = undo(cluster.stored, earlier)
+    now = pd_spec("vllm:v2")
+    after = {**now, "template": body.spec["template"]}
+    cluster.change(after)
+    told = forecast(cluster.snapshot().observed, before.assessment, spec_changes(now, after))
+    return cluster, forecast_lines(told, Terminal(80))
+
+
+def test_the_plan_of_going_back(screen: Screen) -> None:
+    screen("undo-plan-80", undone()[1])
+
+
+def test_the_end_of_going_back(screen: Screen) -> None:
+    cluster, _ = undone()
+    cluster.settle()
+    status = rollout_status(cluster.snapshot())
+    screen("undone-status-80", [progress_line(status, Terminal(80)), end_text(status)])
+
+
+def test_the_page_on_an_incident_shows_these_screens() -> None:
+    page = (DOCS / "incident.md").read_text(encoding="utf-8")
+    for name in ("tree-80", "explain-80", "history-80", "undo-plan-80", "undone-status-80"):
+        text = (SCREENS / f"{name}.txt").read_text(encoding="utf-8")
+        shown = "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())
+        assert shown in page, f"docs/incident.md does not show the screen {name}"
 
 
 def test_colours_only_where_there_are_some() -> None:
