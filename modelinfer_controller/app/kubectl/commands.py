@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from modelinfer_controller.app.kubectl.options import Verb, name_argument, output_option, place_of, place_options, run
+from modelinfer_controller.app.kubectl.options import (
+    Verb,
+    name_argument,
+    output_option,
+    place_of,
+    place_options,
+    quiet,
+    run,
+)
 from modelinfer_controller.app.kubectl.rollout_commands import rollout
 
 
@@ -49,7 +57,35 @@ def plan(name: str | None, filename: str | None, output: str | None, **place: An
     return run(show_plan(place_of(place), name, filename, output))
 
 
-VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout)
+@click.command(cls=Verb)
+@click.option(
+    "-f", "--filename", multiple=True, required=True, metavar="FILE", help="A manifest; the next ones change it."
+)
+@click.option("--nodes", type=click.IntRange(min=0), default=10, show_default=True, help="How many nodes there are.")
+@click.option("--start", default="90s", show_default=True, metavar="DURATION", help="How long a pod takes to be ready: "
+              "90s, or 90s±30s.")  # fmt: skip
+@click.option("--fail", multiple=True, metavar="group=N@DURATION", help="A pod of group N fails so long after the last "
+              "manifest was applied.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed takes the same course.")
+@click.option("--plot", metavar="FILE.svg", help="Draw groups over time.")
+@output_option
+def simulate(
+    filename: tuple[str, ...],
+    nodes: int,
+    start: str,
+    fail: tuple[str, ...],
+    seed: int,
+    plot: str | None,
+    output: str | None,
+) -> int:
+    """Play manifests in a simulated cluster, in virtual time, with the real controller."""
+    from modelinfer_controller.app.kubectl.simulate_verb import show_simulation
+
+    quiet()
+    return show_simulation(filename, nodes, start, fail, seed, plot, output)
+
+
+VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout, simulate)
 
 
 def add_verbs(group: click.Group) -> None:

@@ -83,9 +83,7 @@ def place_of(parameters: Any) -> Any:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """To its end, with the libraries' own logging off: what matters is told in one line. Ctrl-C ends with code 130."""
-    import structlog
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     try:
         return asyncio.run(main)
     except KeyboardInterrupt:
@@ -93,6 +91,13 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+
+
+def quiet() -> None:
+    """The libraries' own logging off: what matters is told in one line."""
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def say(text: str) -> None:

@@ -16,7 +16,7 @@ def words(before: Sequence[str], word: str) -> list[str]:
 
 
 def test_verbs_are_offered() -> None:
-    assert words([], "") == ["explain", "plan", "rollout", "tree"]
+    assert words([], "") == ["explain", "plan", "rollout", "simulate", "tree"]
     assert words([], "ex") == ["explain"]
     assert words(["rollout"], "re") == ["restart", "resume"]
 
