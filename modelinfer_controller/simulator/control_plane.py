@@ -157,5 +157,5 @@ class SimulatedControlPlane:
 
 @lru_cache(maxsize=16)
 def _documents(path: Path) -> tuple[Object, ...]:
-    """Remembered: parsing a definition of 9000 lines takes a second."""
-    return tuple(yaml.safe_load_all(path.read_text()))
+    """Remembered, and parsed by the fast loader where there is one: a definition of 9000 lines takes a while."""
+    return tuple(yaml.load_all(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

@@ -218,6 +218,8 @@ class PodRuntime:
             self._finish("Failed" if any(_failed(state) for state in ended) else "Succeeded")
 
     def _fail(self, now: datetime) -> None:
+        if self.behaviour.reason == "Evicted":
+            self._reason = "Evicted"  # said of the pod, as the kubelet does
         self._end_all(now, self.behaviour.exit_code, self.behaviour.reason)
         self._finish("Failed")
 

@@ -139,8 +139,8 @@ class Histories(RuleBasedStateMachine):
 
     async def _begin(self, seed: int, spec: Object, volcano: bool, native: bool) -> None:
         self._world = world = World(seed, volcano=volcano, native_gang=native)
-        self._rules = Rules(world, is_strict=self.theme != "rough")
-        self._rollout = RolloutRules(world, is_strict=self.theme != "rough")
+        self._rules = Rules(world, has_faults=self.theme == "rough")
+        self._rollout = RolloutRules(world, has_faults=self.theme == "rough")
         await world.__aenter__()
         if not await self._is_let_through(world.create_model(spec)):
             await world.create_model(a_spec(2, a_role("a", 1, 1)))
@@ -363,7 +363,7 @@ class Histories(RuleBasedStateMachine):
     @rule(which=NUMBERS)
     def evict_pod(self, which: int) -> None:
         if (name := self._pod(which)) is not None:
-            self._do(self.world.evict(name))
+            self._act(self.world.evict, name)
 
     @precondition(anything_goes)
     @rule(which=NUMBERS, how=st.sampled_from(["fail", "succeed", "unready", "crash"]))

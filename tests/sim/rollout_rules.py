@@ -14,10 +14,10 @@ from sim.world import World
 
 @dataclass
 class RolloutRules:
-    """Attach to a world before anything happens. Strict: set is_strict to False when faults begin."""
+    """Attach to a world before anything happens. Strict, as in `rules`."""
 
     world: World
-    is_strict: bool = True
+    has_faults: bool = False
     _ready_until: dict[str, float] = field(default_factory=dict)  # pod UID -> when it lost readiness, not by us
     _troubled: dict[int, set[str]] = field(default_factory=dict)  # group -> pods of the time of its trouble
     _taken: dict[int, float] = field(default_factory=dict)  # groups that a rollout has begun to take down, and when
@@ -32,6 +32,11 @@ class RolloutRules:
         """What was scaled or edited is judged anew: present pods may go for other reasons than a rollout."""
         for group, pods in self.world.facts.pods_by_group().items():
             self._trouble(group, pods)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the controller sees the present."""
+        return not self.has_faults and not self.world.is_behind
 
     @property
     def facts(self) -> Facts:

@@ -1,6 +1,6 @@
 """Rules that hold at all times, each checked at the store's own events. None of them knows how the planner decides.
 
-Rules marked strict hold as far as the controller could know: they are not checked once faults make it see the past.
+Rules marked strict hold as far as the controller could know: they are not checked while faults make it see the past.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from modelinfer_controller.api import labels
 from modelinfer_controller.simulator.store import ChangeType
 from sim.facts import (
     CHILD_KINDS,
+    MODEL_INFERS,
     NAME,
     NAMESPACE,
     NATIVE,
@@ -31,12 +32,13 @@ OWN_REFUSALS = (409, 404)
 
 @dataclass
 class Rules:
-    """Attach to a world before anything happens. is_strict may be set to False, once, when faults begin."""
+    """Attach to a world before anything happens."""
 
     world: World
-    is_strict: bool = True
+    has_faults: bool = False
 
     def __post_init__(self) -> None:
+        self._model_uids: set[str] = set()
         self._touched: dict[tuple[str, str], float] = {}  # plural and name -> when somebody else wrote it last
         self.world.journal.on_entry += [
             self._note_others,
@@ -55,11 +57,18 @@ class Rules:
         ]
 
     @property
+    def is_strict(self) -> bool:
+        """Whether the controller sees the present."""
+        return not self.has_faults and not self.world.is_behind
+
+    @property
     def facts(self) -> Facts:
         return self.world.facts
 
     def _note_others(self, entry: Entry) -> None:
         if entry.author != CONTROLLER:
+            if entry.change.kind_key == MODEL_INFERS:
+                self._model_uids.add(entry.change.stored.object["metadata"]["uid"])
             self._touched[entry.change.kind_key[1], entry.change.key[1]] = entry.time
 
     # -- ownership ---------------------------------------------------------------------------------------------------
@@ -71,10 +80,14 @@ class Rules:
             return
         change = entry.change
         obj = change.stored.object if change.previous is None else change.previous.object
+        owners = controllers(obj)
+        assert len(owners) == 1, f"{_where(entry)}: owners {owners}"
+        assert owners[0]["uid"] in self._model_uids, f"{_where(entry)}: owners {owners}"
+        if not self.is_strict:
+            return
         model = self.facts.model
         assert model is not None, f"{_where(entry)}: written though there is no ModelInfer"
-        owners = controllers(obj)
-        assert [one["uid"] for one in owners] == [model["metadata"]["uid"]], f"{_where(entry)}: owners {owners}"
+        assert owners[0]["uid"] == model["metadata"]["uid"], f"{_where(entry)}: owners {owners}"
         if change.previous is None:
             assert "deletionTimestamp" not in model["metadata"], f"{_where(entry)}: made for one that is being deleted"
             own = obj["metadata"]["labels"]

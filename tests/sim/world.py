@@ -78,6 +78,8 @@ class World:
         self.cluster = SimulatedControlPlane(
             seed, nodes=nodes, volcano=volcano, native_gang=native_gang, definitions=[CRD], script=script
         )
+        # The real one takes its time too. At once, it and a controller behind on the news would take turns for ever.
+        self.cluster.gc.latency = 0.2
         self.has_volcano, self.has_native_gang = volcano, native_gang
         self.volcano_since = -3600.0  # when its PodGroups were last installed or removed
         self.journal = Journal(self.cluster.api)
@@ -86,6 +88,7 @@ class World:
         self.controller = ControllerProcess(self._connect, self.cluster.clock, seed)
         self._transport = JournaledTransport(self.cluster.api, self.journal, USER)
         self.frozen: set[str] = set()
+        self._cut_at = -3600.0
 
     def _connect(self) -> Any:
         return self.faults.wrap(JournaledTransport(self.cluster.api, self.journal, CONTROLLER))
@@ -172,11 +175,6 @@ class World:
     async def create(self, resource: str, body: Object) -> None:
         await self.send("POST", _COLLECTIONS[resource], body)
 
-    async def evict(self, pod: str) -> None:
-        """As the kubelet does under pressure: the pod is Failed, and stays."""
-        status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
-        await self.patch("pods", pod, {"status": status}, "/status")
-
     # -- nodes and pods ----------------------------------------------------------------------------------------------
 
     def live_pods(self) -> list[Pod]:
@@ -189,6 +187,10 @@ class World:
         except KeyError:
             return False
         return True
+
+    def evict(self, pod: str) -> bool:
+        """As the kubelet does under pressure: the pod is Failed, and stays."""
+        return self.behave(pod, fail_after=timedelta(), reason="Evicted", exit_code=137)
 
     def restart_container(self, pod: str, exit_code: int = 1) -> bool:
         try:
@@ -224,6 +226,12 @@ class World:
             for kind in (*CHILD_KINDS, MODEL_INFERS):
                 self.cluster.api.store.compact(kind)
         self.cluster.api.watches.end_all()
+        self._cut_at = self.now
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the controller's caches may lag: it takes watches up again with a back-off."""
+        return self.now - self._cut_at < 60
 
     def heal(self) -> None:
         """No more faults, every node is back, and every pod, present and to come, becomes and stays ready."""
