@@ -51,20 +51,27 @@ def _frame(course: Course, ordinals: list[int]) -> Iterator[str]:
 
 
 def _rows(course: Course, ordinals: list[int]) -> Iterator[str]:
-    newest = next((revision for _, revision in course.samples[-1].groups.values()), "")
-    ends = [*(sample.at for sample in course.samples[1:]), _end(course)]
     for row, ordinal in enumerate(ordinals):
         y = TOP + ROW * row
         yield _text(LEFT - 8, y + 15, f"group {ordinal}", anchor="end")
-        for sample, end in zip(course.samples, ends, strict=True):
-            state, revision = sample.groups.get(ordinal, (ABSENT, ""))
-            if state != ABSENT and end > sample.at:
-                x = _x(course, sample.at)
-                width = max(_x(course, end) - x, 0.5)
-                colour = _colour(state, revision == newest)
-                title = f"<title>{escape(f'group {ordinal}: {state} at {revision}')}</title>"
-                box = f'x="{x:.1f}" y="{y + 2}" width="{width:.1f}" height="{ROW - 4}"'
-                yield f'<rect {box} fill="{colour}">{title}</rect>'
+        for (state, revision), start, end in _spells(course, ordinal):
+            x = _x(course, start)
+            box = f'x="{x:.1f}" y="{y + 2}" width="{max(_x(course, end) - x, 0.5):.1f}" height="{ROW - 4}"'
+            title = f"<title>{escape(f'group {ordinal}: {state} at {revision}')}</title>"
+            yield f'<rect {box} fill="{_colour(state, revision == _newest(course))}">{title}</rect>'
+
+
+def _newest(course: Course) -> str:
+    return next((revision for _, revision in course.samples[-1].groups.values()), "")
+
+
+def _spells(course: Course, ordinal: int) -> Iterator[tuple[tuple[str, str], timedelta, timedelta]]:
+    """Each state of a group while there are pods of it, with its beginning and end."""
+    states = [(sample.groups.get(ordinal, (ABSENT, "")), sample.at) for sample in course.samples]
+    begun = [each for at, each in enumerate(states) if at == 0 or states[at - 1][0] != each[0]]
+    for (state, start), (_, end) in zip(begun, [*begun[1:], (None, _end(course))], strict=True):
+        if state[0] != ABSENT and end > start:
+            yield state, start, end
 
 
 def _colour(state: str, is_newest: bool) -> str:
