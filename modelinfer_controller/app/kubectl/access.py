@@ -12,6 +12,7 @@ import yaml
 
 from modelinfer_controller import __version__
 from modelinfer_controller.app.exits import Exit, ExitCode
+from modelinfer_controller.app.kubectl.direct import Source, direct_transport
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError, Conflict, Forbidden, Unauthorized
 from modelinfer_controller.kube.resource import Resource
@@ -79,9 +80,14 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Client]:
-    """A client of the cluster; what goes wrong below HTTP, or with the credentials, becomes an Exit."""
-    transport = await _transport(place, environ)
+async def connected(place: Place, environ: Mapping[str, str], *, follows: bool = False) -> AsyncIterator[Client]:
+    """A client of the cluster; what goes wrong below HTTP, or with the credentials, becomes an Exit.
+
+    follows: whether it is to watch; one that is not may be the cheaper transport.
+    """
+    transport = None if follows else _direct(place, environ)
+    if transport is None:
+        transport = await _transport(place, environ)
     client = Client(transport)
     try:
         yield client
@@ -93,10 +99,22 @@ async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[C
         await client.close()
 
 
+def _direct(place: Place, environ: Mapping[str, str]) -> Transport | None:
+    sources = [
+        Source(path, document)
+        for path in kubeconfig_paths(place, environ)
+        if path.exists()
+        for document in _documents(path)
+    ]
+    return direct_transport(sources, place.context, environ, USER_AGENT)
+
+
 async def _transport(place: Place, environ: Mapping[str, str]) -> Transport:
+    from modelinfer_controller.app.kubectl.options import quiet
     from modelinfer_controller.kube.aiohttp_transport import connect
     from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 
+    quiet()
     is_named = place.kubeconfig is not None or place.context is not None or "KUBECONFIG" in environ
     try:
         return await connect(

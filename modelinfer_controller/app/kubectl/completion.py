@@ -1,11 +1,8 @@
 """What the shell offers to complete: asked of the cluster, with a short patience and without a word where it fails."""
 
 import asyncio
-import logging
 import os
 from typing import Any
-
-import structlog
 
 from modelinfer_controller.app.exits import Exit
 from modelinfer_controller.app.kubectl.access import Place, connected, namespace_of
@@ -25,7 +22,6 @@ def namespace_names(place: Place) -> list[str]:
 
 
 def _names(place: Place, resource: Resource[Any]) -> list[str]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return asyncio.run(_listed(place, resource))
     except (Exit, ApiError, TimeoutError):

@@ -82,8 +82,7 @@ def place_of(parameters: Any) -> Any:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """To its end, with the libraries' own logging off: what matters is told in one line. Ctrl-C ends with code 130."""
-    quiet()
+    """To its end. Ctrl-C ends with code 130."""
     try:
         return asyncio.run(main)
     except KeyboardInterrupt:

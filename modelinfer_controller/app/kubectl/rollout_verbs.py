@@ -111,7 +111,7 @@ async def _follow(place: Place, name: str, stuck_after: float) -> None:
     line = _Line()
     progress: tuple[int, int, str] = (-1, -1, "")
     moved_at = now()
-    async with connected(place, os.environ) as client, following(client, key, clock) as follower:
+    async with connected(place, os.environ, follows=True) as client, following(client, key, clock) as follower:
         while True:
             snapshot = follower.snapshot()
             status = rollout_status(snapshot)

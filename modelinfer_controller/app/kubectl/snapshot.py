@@ -16,7 +16,6 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.app.kubectl.access import allowed_to, failure
 from modelinfer_controller.controller.compose import compose, is_controlled_by
 from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
-from modelinfer_controller.kube.cache.optional import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
@@ -193,6 +192,8 @@ async def _pod_groups(client: Client, namespace: str, scheduler: GangScheduler) 
     except NotFound:
         return None
     except Forbidden:
+        from modelinfer_controller.kube.cache.optional import is_resource_served  # slow to import, and rarely needed
+
         if not await is_resource_served(client, resource):
             return None
     return await list_of(client, resource, namespace)

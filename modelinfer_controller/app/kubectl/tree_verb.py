@@ -30,7 +30,7 @@ async def watch_tree(place: Place, name: str) -> None:
 
     key, clock = ObjectName(namespace_of(place, os.environ), name), SystemClock()
     screen = Screen(terminal_of(), is_terminal=sys.stdout.isatty())
-    async with connected(place, os.environ) as client, following(client, key, clock) as follower:
+    async with connected(place, os.environ, follows=True) as client, following(client, key, clock) as follower:
         while True:
             screen.show(_lines(follower.snapshot(), terminal_of()))
             await follower.wait(TICK)
