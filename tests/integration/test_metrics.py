@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -36,6 +37,8 @@ def programs() -> Prometheus:
     try:
         return find_prometheus()
     except PrometheusUnavailable as unavailable:
+        if os.environ.get("CI"):
+            raise  # CI runs where it can be installed
         pytest.skip(str(unavailable))
 
 
