@@ -25,7 +25,9 @@ from modelinfer_controller.planning.observed import place_of
 from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.preview import is_as_specified
 from modelinfer_controller.simulator.behaviour import Behaviour
+from modelinfer_controller.simulator.cel_rules import Unsupported
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.problems import Problem
 from modelinfer_controller.simulator.resources import PlainObject
 
 NAMESPACE = "default"
@@ -142,12 +144,7 @@ class _Silent:
 
 async def simulate(scenario: Scenario) -> Course:
     """Must run on a loop of virtual time. Raises Exit where a manifest is refused."""
-    crd = next((path for path in CRD_PLACES if path.exists()), None)
-    if crd is None:
-        raise failure("the CRD is not part of this installation: run it from a checkout")
-    cluster = SimulatedControlPlane(
-        scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
-    )
+    cluster = _cluster(scenario)
     course = Course(cluster.clock.now())
     watcher = _Watcher(course)
     assembly = assemble(
@@ -174,6 +171,18 @@ async def simulate(scenario: Scenario) -> Course:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
     return course
+
+
+def _cluster(scenario: Scenario) -> SimulatedControlPlane:
+    crd = next((path for path in CRD_PLACES if path.exists()), None)
+    if crd is None:
+        raise failure("the CRD is not part of this installation: run it from a checkout")
+    try:
+        return SimulatedControlPlane(
+            scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
+        )
+    except (Problem, Unsupported) as error:
+        raise failure(f"cannot simulate: {error}") from error
 
 
 def _behaviour(pod: PlainObject, scenario: Scenario) -> Behaviour:
