@@ -60,7 +60,8 @@ def _shape(facts: Facts, spec: Object, group: int, pods: list[Pod], update: str)
     if group >= partition:
         assert revisions <= {update}, f"group {group} is at {revisions}, not at the update revision {update}"
         return Shape(update, spec["template"]["roles"], wanted, is_current=True)
-    revision = next(iter(revisions), update)
+    model = facts.model or {}
+    revision = next(iter(revisions), model["status"]["currentRevision"])  # a held group of no pods has none to show
     is_current = revision == update and bool(pods)
     roles = facts.revision_data(revision)["roles"]
     by_lower = {name.lower(): count for name, count in wanted.items()}

@@ -20,7 +20,7 @@ class RolloutRules:
     has_faults: bool = False
     _ready_until: dict[str, float] = field(default_factory=dict)  # pod UID -> when it lost readiness, not by us
     _troubled: dict[int, set[str]] = field(default_factory=dict)  # group -> pods of the time of its trouble
-    _taken: dict[int, float] = field(default_factory=dict)  # groups that a rollout has begun to take down, and when
+    _taken: dict[int, float] = field(default_factory=dict)  # groups that a rollout takes down, and since when
     _excused: dict[int, float] = field(default_factory=dict)  # groups with trouble that are being taken down, and when
     _owner: str = ""
     judged: int = 0
@@ -53,6 +53,8 @@ class RolloutRules:
         before = parse_pod(entry.change.previous.object) if entry.change.previous is not None else None
         after = parse_pod(entry.change.stored.object) if entry.change.type is not ChangeType.DELETED else None
         if entry.author == CONTROLLER:
+            if before is None and after is not None:
+                self._taken.pop(after.group, None)  # it is gone, and made anew
             if before is not None and not before.is_terminating and (after is None or after.is_terminating):
                 self._taken_down(before, entry)
             return
@@ -78,7 +80,7 @@ class RolloutRules:
         spec, update = self.facts.spec, self.facts.update_revision()
         groups = self.facts.pods_by_group()
         group = [*(p for p in groups.get(pod.group, []) if p.uid != pod.uid), pod]
-        self._forget_taken(groups, update)
+        self._forget_excused(groups)
         if not self.is_strict or pod.group >= spec["replicas"] or pod.revision == update:
             return
         if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec):
@@ -105,12 +107,7 @@ class RolloutRules:
         assert len(moving) < limit, f"{where}: {sorted(moving)} are on their way already, at most {limit} may be"
         self._taken[pod.group] = entry.time
 
-    def _forget_taken(self, groups: dict[int, list[Pod]], update: str) -> None:
-        for number, since in list(self._taken.items()):
-            pods = groups.get(number, [])
-            is_over = not pods or any(p.revision == update and not p.is_terminating for p in pods)
-            if is_over and since < self.world.now:
-                del self._taken[number]
+    def _forget_excused(self, groups: dict[int, list[Pod]]) -> None:
         for number, since in list(self._excused.items()):
             if since < self.world.now and not any(p.is_terminating for p in groups.get(number, [])):
                 del self._excused[number]

@@ -1,4 +1,4 @@
-"""Set scenes for tests: a converged ModelInfer, what becomes of its pods, and the same scene with a dying controller."""
+"""Scenes for tests: a converged ModelInfer with every rule watching, and what becomes of its pods."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
