@@ -71,21 +71,27 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     known = {**observed.revision_by_name, update.name: update, current.name: current}
     terms = terms_of(owner, observed.gang_support, known, update.name, current.name)
     budget = scale.budget_of(owner.spec)
-    ordinals = sorted({*range(budget.replicas), *observed.pods_by_group})
-    groups = {ordinal: _group(ordinal, observed, terms) for ordinal in ordinals}
-    states = {ordinal: _state(group) for ordinal, group in groups.items()}
+    groups = {o: _group(o, observed, terms) for o in sorted({*range(budget.replicas), *observed.pods_by_group})}
+    plans = {ordinal: _plan(group, observed, now) for ordinal, group in groups.items()}
+    states = {ordinal: _state(group, plans[ordinal]) for ordinal, group in groups.items()}
     surge = rollout.surge_of(states, update.name, budget) if _is_rolling(owner) else 0
     for ordinal in range(budget.replicas, budget.replicas + surge):
         if ordinal not in groups:
             groups[ordinal] = _group(ordinal, observed, terms)
-            states[ordinal] = _state(groups[ordinal])
+            plans[ordinal] = _plan(groups[ordinal], observed, now)
+            states[ordinal] = _state(groups[ordinal], plans[ordinal])
     decided = rollout.decide(states, update.name, budget, surge)
-    plans = {
-        ordinal: plan_group(group, belongings_of(ordinal, observed), observed.reserved, now)
-        for ordinal in decided.target
-        if (group := _at_its_turn(groups[ordinal], decided)) is not None
-    }
-    return Assessment(observed, now, update, current, budget, groups, states, decided, plans)
+    for ordinal in decided.replace:
+        if groups[ordinal].pods:
+            del plans[ordinal]  # its pods go first
+        else:
+            plans[ordinal] = _plan(_judged(Evidence(terms, ordinal, (), NO_RECORD)), observed, now)
+    living = {ordinal: plans[ordinal] for ordinal in decided.target if ordinal in plans}
+    return Assessment(observed, now, update, current, budget, groups, states, decided, living)
+
+
+def _plan(group: Group, observed: Observed, now: datetime) -> GroupPlan:
+    return plan_group(group, belongings_of(group.ordinal, observed), observed.reserved, now)
 
 
 def belongings_of(ordinal: int, observed: Observed) -> Belongings:
@@ -161,17 +167,13 @@ def _group_revision(pods: Iterable[PodView], record: GroupRecord, terms: Terms, 
     return default
 
 
-def _state(group: Group) -> GroupState:
+def _state(group: Group, planned: GroupPlan) -> GroupState:
+    """A group whose rebuild starts now is as good as down: the rollout must not count on it."""
+    is_rebuilt = bool(planned.recovery.rebuilds)
+    rebuilt = replace(group, record=planned.recovery.record) if is_rebuilt else group
     return GroupState(
         ordinal=group.ordinal,
         revision=group.revision.name,
         exists=bool(group.live_pods) or is_settled(group.record),
-        is_available=group.is_available,
+        is_available=rebuilt.is_available,
     )
-
-
-def _at_its_turn(group: Group, decided: Rollout) -> Group | None:
-    """The group as it lives on; None while its old pods are being taken down."""
-    if group.ordinal not in decided.replace:
-        return group
-    return None if group.pods else _judged(Evidence(group.terms, group.ordinal, (), NO_RECORD))

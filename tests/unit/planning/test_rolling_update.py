@@ -37,6 +37,12 @@ def test_with_defaults_one_group_at_a_time_from_the_highest_ordinal() -> None:
     assert steps(rolling()) == [[4], [3], [2], [1], [0]]
 
 
+def test_a_group_whose_rebuild_starts_now_is_not_counted_on() -> None:
+    world = rolling(replicas=2)
+    world.restart(pod_name(0))
+    assert taken_down(world) == [0]  # it is replaced instead, and the healthy one stays
+
+
 @pytest.mark.parametrize(
     ("unavailable", "expected"),
     [
