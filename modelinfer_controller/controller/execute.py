@@ -12,7 +12,7 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.controller.caches import Caches, Children, controller_uid
 from modelinfer_controller.controller.compose import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
-from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from modelinfer_controller.kube.parallel import Failed, NotStarted, Succeeded, slow_start
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning import actions, manifests
@@ -178,7 +178,7 @@ class Executor:
         guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
         try:
             patched = await self._client.patch(children.resource, owner.namespace, name, guarded)
-        except (NotFound, Conflict) as error:
+        except (NotFound, Conflict, Invalid) as error:
             if not is_gone(error):
                 raise
             return  # the cache will say so
@@ -194,8 +194,17 @@ class Executor:
 
 
 def is_gone(error: ApiError) -> bool:
-    """Whether a request with a UID precondition failed because that very object is no more."""
-    return isinstance(error, NotFound) or "UID" in error.message
+    """Whether a request with a UID precondition failed because that very object is no more.
+
+    Of a delete, another UID is a Conflict; of a patch, an attempt to change the immutable metadata.uid.
+    """
+    match error:
+        case NotFound():
+            return True
+        case Invalid():
+            return "metadata.uid" in error.message
+        case _:
+            return "UID" in error.message
 
 
 def _is_held_up(action: Action, execution: Execution) -> bool:

@@ -1,6 +1,10 @@
-"""Writes the status: one merge patch, of what differs, and none where nothing does."""
+"""Writes the status: one patch, of what differs, and none where nothing does.
 
-from collections.abc import Mapping
+A JSON patch, because it can test the UID: on the status subresource of a custom resource the server pays no heed to a
+UID in a merge patch's metadata, and a namesake made meanwhile would inherit what its predecessor remembered.
+"""
+
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,11 +13,10 @@ import msgspec
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.controller.caches import Caches
-from modelinfer_controller.controller.execute import is_gone
 from modelinfer_controller.controller.kinds import MODEL_INFERS
-from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.clock import Clock
-from modelinfer_controller.kube.errors import Conflict, NotFound
+from modelinfer_controller.kube.errors import Invalid, NotFound
 
 MAX_STALENESS = timedelta(seconds=1)
 
@@ -35,16 +38,28 @@ class StatusWriter:
         if not patch or (is_superseded and self._may_wait(stored, status)):
             return stored
         name, uid = stored.metadata.object_name, stored.metadata.uid
-        body = {"metadata": {"uid": uid}, "status": patch}
+        body = [{"op": "test", "path": "/metadata/uid", "value": uid}, *_operations(patch, stored.status, status)]
         try:
-            written = await self._client.patch(MODEL_INFERS, name.namespace, name.name, body, subresource="status")
-        except (NotFound, Conflict) as error:
-            if not is_gone(error):
+            written = await self._client.patch(
+                MODEL_INFERS, *name, msgspec.json.encode(body), content_type=JSON_PATCH, subresource="status"
+            )
+        except NotFound:
+            return stored
+        except Invalid:
+            if await self._is_there(stored):
                 raise
             return stored
         self._caches.own_model_infers.written(written)
         self._written_at[name] = self._clock.now()
         return written
+
+    async def _is_there(self, stored: ModelInfer) -> bool:
+        """Whether that very ModelInfer still bears its name; asked only when a patch was refused."""
+        try:
+            found = await self._client.get(MODEL_INFERS, *stored.metadata.object_name)
+        except NotFound:
+            return False
+        return found.metadata.uid == stored.metadata.uid
 
     def forget(self, key: ObjectName) -> None:
         self._written_at.pop(key, None)
@@ -59,6 +74,23 @@ def _essence(status: ModelInferStatus) -> tuple[object, ...]:
     """What decisions are made from, and what `kubectl wait` waits for."""
     verdicts = tuple((condition.type, condition.status) for condition in status.conditions)
     return status.observed_generation, status.groups, status.current_revision, status.update_revision, verdicts
+
+
+def _operations(
+    patch: Mapping[str, Any], before: ModelInferStatus, after: ModelInferStatus
+) -> Iterator[dict[str, Any]]:
+    """The merge patch from one status to the other as a JSON patch: whole fields, and whole records of groups."""
+    if before.observed_generation == 0:
+        yield {"op": "add", "path": "/status", "value": dict(patch)}
+        return
+    wanted = msgspec.to_builtins(after)
+    for key in patch:
+        if key != "groups":
+            yield {"op": "add", "path": f"/status/{key}", "value": wanted[key]}
+    for ordinal in patch.get("groups", {}):
+        path = f"/status/groups/{ordinal}"
+        kept = wanted["groups"].get(ordinal)
+        yield {"op": "remove", "path": path} if kept is None else {"op": "add", "path": path, "value": kept}
 
 
 def status_patch(before: ModelInferStatus, after: ModelInferStatus) -> dict[str, Any]:

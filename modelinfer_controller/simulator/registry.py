@@ -136,6 +136,8 @@ class Registry:
         old = self.get(kind, key)
         new = change(old.object)
         self._check_preconditions(kind, key, new, old.object, needs_version)
+        if not (kind.custom and subresource):  # there the server does not look at it
+            self._check_uid(kind, key, new, old.object)
         new = self._merged(kind, new, old.object, subresource)
         new = self._shaped(kind, new, options) if kind.custom else new
         if not subresource:
@@ -153,8 +155,6 @@ class Registry:
         if given.get("name", key[1]) != key[1]:
             message = f"the name of the object ({given['name']}) does not match the name on the URL ({key[1]})"
             raise problems.bad_request(message)
-        if given.get("uid", current["uid"]) != current["uid"]:
-            raise _failed_precondition(kind, key, "UID", given["uid"], current["uid"])
         version = given.get("resourceVersion")
         if version and version != current["resourceVersion"]:
             raise problems.modified(kind, key[1])
@@ -162,6 +162,13 @@ class Registry:
             cause = Cause(
                 "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update"
             )
+            raise problems.invalid(kind, key[1], [cause])
+
+    def _check_uid(self, kind: Kind, key: Key, new: Object, old: Object) -> None:
+        """To a real server another UID in what is written is no precondition, but a change of what cannot change."""
+        uid = (new.get("metadata") or {}).get("uid") or old["metadata"]["uid"]
+        if uid != old["metadata"]["uid"]:
+            cause = Cause("metadata.uid", "FieldValueInvalid", f'Invalid value: "{uid}": field is immutable')
             raise problems.invalid(kind, key[1], [cause])
 
     def _merged(self, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
@@ -240,10 +247,10 @@ class Registry:
         stored = self.get(kind, key)
         metadata = stored.object["metadata"]
         if options.uid and options.uid != metadata["uid"]:
-            raise _failed_precondition(kind, key, "UID", options.uid, metadata["uid"])
+            raise _other_record(kind, key, "UID", options.uid, metadata["uid"], "deleted and then recreated")
         if options.resource_version and options.resource_version != metadata["resourceVersion"]:
             wanted, actual = options.resource_version, metadata["resourceVersion"]
-            raise _failed_precondition(kind, key, "ResourceVersion", wanted, actual)
+            raise _other_record(kind, key, "ResourceVersion", wanted, actual, "modified")
         if options.dry_run:
             return stored, False
         finalizers = deletion_finalizers(metadata, options)
@@ -306,6 +313,11 @@ class Registry:
         status["conditions"] = [*others, scheduled]
         bound = {**pod, "spec": {**pod["spec"], "nodeName": field(binding, "target", "name")}, "status": status}
         return self.store.put(PODS.key, key, bound)
+
+
+def _other_record(kind: Kind, key: Key, what: str, wanted: str, actual: str, guess: str) -> problems.Problem:
+    why = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({actual})"
+    return problems.conflict(kind, key[1], f"{why}. The object might have been {guess}")
 
 
 def _failed_precondition(kind: Kind, key: Key, what: str, wanted: str, actual: str) -> problems.Problem:

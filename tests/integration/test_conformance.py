@@ -228,12 +228,11 @@ async def test_an_older_version_conflicts(plane: Plane, method: str, type_: str)
         ("pods", "", {"metadata": {"labels": {"a": "2"}}}),
         ("pods", "/status", {"status": {"phase": "Running"}}),
         ("modelinfers", "", {"spec": {"replicas": 2}}),
-        ("modelinfers", "/status", {"status": {"replicas": 2}}),
         ("controllerrevisions", "", {"revision": 2}),
         ("services", "", {"spec": {"selector": {"a": "2"}}}),
     ],
 )
-async def test_a_patch_with_another_uid_conflicts(plane: Plane, plural: str, subresource: str, change: Any) -> None:
+async def test_a_patch_with_another_uid_is_invalid(plane: Plane, plural: str, subresource: str, change: Any) -> None:
     """The precondition that the controller's own patches carry."""
     bodies = {
         "configmaps": config_map("mi"),
@@ -247,17 +246,31 @@ async def test_a_patch_with_another_uid_conflicts(plane: Plane, plural: str, sub
     uid = "7a4e6cf2-61ee-4d5d-92f3-000000000000"
     wrong = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
     answer = await plane.patch(plural, f"mi{subresource}", wrong)
-    assert (answer.status, answer.reason) == (409, "Conflict"), answer.body
-    assert "UID" in answer.message, answer.message
+    assert (answer.status, answer.reason) == (422, "Invalid"), answer.message
+    assert "metadata.uid: Invalid value" in answer.message, answer.message
+    assert "field is immutable" in answer.message, answer.message
     right = {**change, "metadata": {**change.get("metadata", {}), "uid": created.uid}}
     assert (await plane.patch(plural, f"mi{subresource}", right)).status == 200
+
+
+async def test_a_status_patch_of_a_custom_object_minds_the_uid_only_where_it_tests_it(plane: Plane) -> None:
+    """Which is why the controller writes its status by JSON patch."""
+    created = await plane.create("modelinfers", MODEL)
+    merged = {"metadata": {"uid": "other"}, "status": {"replicas": 2}}
+    assert (await plane.patch("modelinfers", "mi/status", merged)).status == 200
+    add = {"op": "add", "path": "/status", "value": {"replicas": 3}}
+    test = {"op": "test", "path": "/metadata/uid", "value": "other"}
+    refused = await plane.patch("modelinfers", "mi/status", [test, add], JSON_PATCH)
+    assert refused.status == 422
+    written = await plane.patch("modelinfers", "mi/status", [{**test, "value": created.uid}, add], JSON_PATCH)
+    assert written.body["status"]["replicas"] == 3
 
 
 async def test_a_delete_with_another_uid_or_version_conflicts(plane: Plane) -> None:
     created = await plane.create("configmaps", config_map("a"))
     by_uid = await plane.delete("configmaps", "a", preconditions={"uid": "other"})
     assert (by_uid.status, by_uid.reason) == (409, "Conflict")
-    assert f"Precondition failed: UID in precondition: other, UID in object meta: {created.uid}" in by_uid.message
+    assert f"the UID in the precondition (other) does not match the UID in record ({created.uid})" in by_uid.message
     by_version = await plane.delete("configmaps", "a", preconditions={"resourceVersion": "1"})
     assert by_version.status == 409
     assert (await plane.delete("configmaps", "a", preconditions={"uid": created.uid})).status == 200

@@ -99,6 +99,9 @@ class Rules:
             case "DELETE":
                 uid = (exchange.body.get("preconditions") or {}).get("uid")
                 assert uid, f"{exchange}: a delete without a UID precondition"
+            case "PATCH" if isinstance(exchange.body, list):
+                tested = exchange.body[0]
+                assert (tested["op"], tested["path"]) == ("test", "/metadata/uid"), f"{exchange}: does not test the UID"
             case "PATCH" if "/events/" not in exchange.request.path:
                 assert (exchange.body.get("metadata") or {}).get("uid"), f"{exchange}: a patch without a UID"
             case _:

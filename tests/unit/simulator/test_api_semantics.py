@@ -78,14 +78,15 @@ async def test_an_older_version_conflicts(user: User, method: str) -> None:
     )
 
 
-async def test_another_uid_conflicts(user: User) -> None:
+async def test_another_uid_is_invalid_in_a_patch_and_a_conflict_in_a_delete(user: User) -> None:
     await user.create(MAPS, config_map("a"))
 
     patched = await user.patch(f"{MAPS}/a", {"metadata": {"uid": "other"}, "data": {"a": "2"}})
     deleted = await user.delete(f"{MAPS}/a", {"preconditions": {"uid": "other"}})
 
-    assert (patched.status, deleted.status) == (409, 409)
-    assert "Precondition failed: UID in precondition: other, UID in object meta: " in deleted.message
+    assert (patched.status, deleted.status) == (422, 409)
+    assert "metadata.uid: Invalid value" in patched.message
+    assert "the UID in the precondition (other) does not match the UID in record" in deleted.message
 
 
 async def test_a_put_of_a_custom_object_needs_a_version(user: User) -> None:
