@@ -14,8 +14,8 @@ class AuditEvent:
 
     `user` is the name that authenticated, such as kube-scheduler, kwok, cluster-admin or
     system:serviceaccount:NAMESPACE:NAME; `resource` is plural and `subresource` is "" where there is none; `name` is ""
-    where the request has none (list, create with generateName); `code` is the HTTP status; `time` is RFC 3339, of the
-    request.
+    where the request has none (list, create with generateName); `api_group` is "" for the core group; `code` is the
+    HTTP status; `time` is RFC 3339, of the request.
     """
 
     verb: str
@@ -27,6 +27,7 @@ class AuditEvent:
     name: str
     code: int
     time: str
+    api_group: str = ""
 
 
 def audit_event(record: dict[str, Any]) -> AuditEvent:
@@ -42,6 +43,7 @@ def audit_event(record: dict[str, Any]) -> AuditEvent:
         name=target.get("name", ""),
         code=record.get("responseStatus", {}).get("code", 0),
         time=record["requestReceivedTimestamp"],
+        api_group=target.get("apiGroup", ""),
     )
 
 
