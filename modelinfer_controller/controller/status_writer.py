@@ -46,20 +46,17 @@ class StatusWriter:
         except NotFound:
             return stored
         except Invalid:
-            if await self._is_there(stored):
+            if self._is_there(stored):
                 raise
             return stored
         self._caches.own_model_infers.written(written)
         self._written_at[name] = self._clock.now()
         return written
 
-    async def _is_there(self, stored: ModelInfer) -> bool:
-        """Whether that very ModelInfer still bears its name; asked only when a patch was refused."""
-        try:
-            found = await self._client.get(MODEL_INFERS, *stored.metadata.object_name)
-        except NotFound:
-            return False
-        return found.metadata.uid == stored.metadata.uid
+    def _is_there(self, stored: ModelInfer) -> bool:
+        """Whether that very ModelInfer still bears its name, so far as the cache knows; the retry knows better."""
+        cached = self._caches.model_infers.lister.get(stored.metadata.object_name)
+        return cached is not None and cached.metadata.uid == stored.metadata.uid
 
     def forget(self, key: ObjectName) -> None:
         self._written_at.pop(key, None)
@@ -84,10 +81,11 @@ def _operations(
         yield {"op": "add", "path": "/status", "value": dict(patch)}
         return
     wanted = msgspec.to_builtins(after)
-    for key in patch:
-        if key != "groups":
-            yield {"op": "add", "path": f"/status/{key}", "value": wanted[key]}
-    for ordinal in patch.get("groups", {}):
+    # Where no groups are known there may be no map to add one to: somebody may have edited the status.
+    whole = [key for key in patch if key != "groups" or not before.groups]
+    for key in whole:
+        yield {"op": "add", "path": f"/status/{key}", "value": wanted[key]}
+    for ordinal in patch.get("groups", {}) if before.groups else ():
         path = f"/status/groups/{ordinal}"
         kept = wanted["groups"].get(ordinal)
         yield {"op": "remove", "path": path} if kept is None else {"op": "add", "path": path, "value": kept}

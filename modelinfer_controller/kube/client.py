@@ -146,8 +146,8 @@ class Client:
     ) -> T:
         """APPLY_PATCH needs a field_manager; force takes fields over from other managers.
 
-        Like an update, a patch with a resourceVersion or a UID in its metadata raises Conflict if it is not the stored
-        one.
+        A resourceVersion in the body's metadata that is not the stored one raises Conflict, another UID Invalid. The
+        status subresource of a custom resource heeds neither: there, a JSON patch can test the UID.
         """
         request = _with_body(
             "PATCH",

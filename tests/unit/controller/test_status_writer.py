@@ -8,6 +8,7 @@ import pytest
 
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.status import GroupRecord, ModelInferStatus
+from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import StatusWriter, status_patch
 from tests.unit.controller.conftest import Shell
 
@@ -109,3 +110,12 @@ async def test_an_own_status_is_read_back_before_the_watch_brings_it(shell: Shel
     seen = shell.caches.model_infer(stored.metadata.object_name)
     assert seen is not None
     assert seen.status.groups == WRITTEN.groups
+
+
+async def test_records_are_written_though_somebody_took_their_map_away(shell: Shell) -> None:
+    stored = await shell.model_infer()
+    writer = StatusWriter(shell.client, shell.caches, shell.cluster.clock)
+    await writer.write(stored, WRITTEN)
+    bare = await shell.client.patch(MODEL_INFERS, "default", "demo", {"status": {"groups": None}}, subresource="status")
+    written = await writer.write(bare, WRITTEN)
+    assert written.status.groups == WRITTEN.groups
