@@ -6,8 +6,11 @@ finds it again within seconds: `make fuzz HISTORIES=25 SEED=<that seed>`.
 
 import argparse
 import logging
+import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import structlog
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
@@ -20,23 +23,37 @@ BATCH = 25
 
 def main() -> int:
     arguments = _arguments()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    began, number = time.monotonic(), arguments.seed
-    while TALLY.ran < arguments.histories:
-        before = TALLY.ran
-        left = min(BATCH, arguments.histories - before)
-        try:
-            _run(number, left, arguments.steps, is_shrunk=not arguments.no_shrink)
-        except Exception as error:
-            error.add_note(f"ran {before} histories without a failure; the seed of the first that failed: {number}")
-            error.add_note(f"again: make fuzz HISTORIES={BATCH} SEED={number} STEPS={arguments.steps}")
-            raise
-        number += 1
+    began = time.monotonic()
+    counts = [BATCH] * (arguments.histories // BATCH)
+    if left := arguments.histories % BATCH:
+        counts.append(left)
+    ran = judged = 0
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        batches = [
+            pool.submit(_batch, arguments.seed + number, count, arguments.steps, not arguments.no_shrink)
+            for number, count in enumerate(counts)
+        ]
+        for number, batch in enumerate(batches, start=arguments.seed):  # in order: the first that failed is told
+            try:
+                of_batch = batch.result()
+            except Exception as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                error.add_note(f"ran {ran} histories without a failure; the seed of the first that failed: {number}")
+                error.add_note(f"again: make fuzz HISTORIES={BATCH} SEED={number} STEPS={arguments.steps}")
+                raise
+            ran, judged = ran + of_batch[0], judged + of_batch[1]
     seconds = time.monotonic() - began
-    rate = 60 * TALLY.ran / seconds
-    print(f"{TALLY.ran} histories in {seconds:.1f} s ({rate:.0f} a minute), seeds {arguments.seed} to {number - 1}")
-    print(f"{TALLY.judged} take-downs of rollouts were judged; none failed")
+    print(f"{ran} histories in {seconds:.1f} s ({60 * ran / seconds:.0f} a minute), seeds {arguments.seed} to {number}")
+    print(f"{judged} take-downs of rollouts were judged; none failed")
     return 0
+
+
+def _batch(number: int, count: int, steps: int, is_shrunk: bool) -> tuple[int, int]:
+    """How many histories ran, and how many take-downs they had. Raises what failed. In a process of its own."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    before = TALLY.ran, TALLY.judged
+    _run(number, count, steps, is_shrunk=is_shrunk)
+    return TALLY.ran - before[0], TALLY.judged - before[1]
 
 
 def _run(number: int, count: int, steps: int, *, is_shrunk: bool) -> None:
@@ -60,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--histories", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=20, help="rules in a history, at most")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--no-shrink", action="store_true", help="show the first failure as it was found, at once")
     return parser.parse_args()
 
