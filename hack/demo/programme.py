@@ -57,7 +57,8 @@ async def perform(cluster: AbstractAsyncContextManager[Cluster], console: Consol
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(cluster)
         console.print(f"[green]✓[/] {escape(stage.title)}", highlight=False)
-        client = await stack.enter_async_context(connected(Place(kubeconfig=str(stage.kubeconfig)), os.environ))
+        place = Place(kubeconfig=str(stage.kubeconfig))
+        client = await stack.enter_async_context(connected(place, os.environ, follows=True))
         await install_crd(client)
         console.print("[green]✓[/] the CRD is installed", highlight=False)
         controller = await stack.enter_async_context(running_controller(stage))
