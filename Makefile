@@ -54,8 +54,10 @@ unit: venv
 sim: venv
 	$(BIN)/pytest tests/sim $(ARGS)
 
+# In real time, on servers that share the machine with whatever else runs there: what failed gets one more try, alone, so
+# that a fault is told from a moment without a processor. A fault fails again.
 integration: venv
-	$(BIN)/pytest tests/integration $(ARGS)
+	$(BIN)/pytest tests/integration $(ARGS) || $(BIN)/pytest tests/integration --last-failed --last-failed-no-failures none $(ARGS)
 
 bench: venv
 	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)
