@@ -31,9 +31,12 @@ async def replace_group_by_group(
 ) -> None:
     """For each group: delete its pods, see them gone, create them, see them ready."""
     for pods in groups:
-        gone = progress.gone_count + len(pods)
-        await asyncio.gather(*(client.delete(PODS, namespace, pod.name, uid=None) for pod in pods))
-        await progress.until(lambda gone=gone: progress.gone_count >= gone)  # type: ignore[misc]
-        await asyncio.gather(*(client.create(PODS, namespace, pod.body) for pod in pods))
-        names = [pod.name for pod in pods]
-        await progress.until(lambda names=names: all(name in progress.ready for name in names))  # type: ignore[misc]
+        await _replace_group(client, namespace, pods, progress)
+
+
+async def _replace_group(client: Client, namespace: str, pods: Sequence[Child], progress: Progress) -> None:
+    gone = progress.gone_count + len(pods)
+    await asyncio.gather(*(client.delete(PODS, namespace, pod.name, uid=None) for pod in pods))
+    await progress.until(lambda: progress.gone_count >= gone)
+    await asyncio.gather(*(client.create(PODS, namespace, pod.body) for pod in pods))
+    await progress.until(lambda: all(pod.name in progress.ready for pod in pods))

@@ -152,6 +152,7 @@ class DirectTransport:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[StreamResponse]:
+        # One request and its answer is all that this is for: `access.connected(follows=True)` gives the other.
         raise NotImplementedError("whoever follows the cluster uses the full client")
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ class Document(msgspec.Struct, frozen=True, rename="camel"):
     """Base of what is printed: camelCase, times as RFC 3339, absent is null."""
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # C where there is one
     """Repeats what is repeated: no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
