@@ -41,12 +41,16 @@ class Assembly:
     caches: Caches
     queue: WorkQueue[ObjectName]
     controller: Controller[ObjectName]
+    status_writer: StatusWriter
 
     async def run_caches(self) -> None:
         await run_together((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
 
     async def run_workers(self) -> None:
-        await self.controller.run()
+        try:
+            await self.controller.run()
+        finally:
+            await self.status_writer.close()
 
 
 def assemble(
@@ -56,7 +60,7 @@ def assemble(
     clock: Clock,
     random: Random,
     namespaces: Sequence[str] = (),
-    workers: int = 4,
+    workers: int = 16,
     max_in_flight: int = 24,
     observers: Observers = Observers(),
 ) -> Assembly:
@@ -72,11 +76,12 @@ def assemble(
     observer = Observer(caches)
     connect(caches, queue)
     announcements = Announcements(events)
+    status_writer = StatusWriter(client, caches, clock, queue.due_again)
     reconciler = Reconciler(
         caches,
         observer,
         Executor(client, caches, asyncio.Semaphore(max_in_flight), observe=observers.on_action),
-        StatusWriter(client, caches, clock),
+        status_writer,
         announcements,
         clock,
         is_due=queue.is_due,
@@ -84,4 +89,4 @@ def assemble(
         on_gone=announcements.forget,
     )
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)
-    return Assembly(caches, queue, controller)
+    return Assembly(caches, queue, controller, status_writer)

@@ -1,7 +1,7 @@
 """One reconcile: observe, plan, execute, write the status."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Result
-from modelinfer_controller.planning.actions import Announcement, Plan, first_portion
+from modelinfer_controller.planning.actions import Announcement, first_portion
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Owner
@@ -73,6 +73,7 @@ class Reconciler:
             self._status.forget(key)
             self._on_gone(key)
             return Result()
+        stored = self._status.presumed(stored)
         spec_json = bytes(stored.spec)
         match _decode(spec_json, key.name):
             case InvalidSpec(violations=violations):
@@ -81,7 +82,7 @@ class Reconciler:
                 return await self._pursue(stored, Owner(stored.metadata, spec, spec_json, stored.status))
 
     async def _refuse(self, stored: ModelInfer, violations: tuple[rules.Violation, ...]) -> Result:
-        await self._status.write(stored, invalid_status(stored, violations, self._clock.now()))
+        await self._status.tell(stored, invalid_status(stored, violations, self._clock.now()))
         text = "; ".join(str(violation) for violation in violations)
         self._announcer.announce(stored, (Announcement("Warning", "InvalidSpec", text),))
         return Result()
@@ -91,25 +92,27 @@ class Reconciler:
         planned = plan(assessment)
         self._on_assessment(assessment)
         if planned.record_first:
-            stored = await self._status.write(stored, status_of(assessment, {}))
+            await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
         execution = await self._executor.execute(portion, identity_of(owner))
-        is_superseded = not execution.failures and self._is_due(stored.metadata.object_name)
-        await self._status.write(stored, status_of(assessment, execution.failures), is_superseded=is_superseded)
+        status = status_of(assessment, execution.failures)
+        # What was done comes back as events, and they lead to a pass that has more to tell.
+        is_superseded = not execution.failures and bool(portion.actions or self._is_due(stored.metadata.object_name))
+        put_off = self._status.put_off(stored, status, is_superseded=is_superseded)
+        if put_off is None:
+            await self._status.tell(stored, status)
         self._announcer.announce(stored, (*planned.announcements, *_failures(execution)))
         execution.raise_errors()
         if portion is not planned:
             return Result(requeue_after=timedelta(0))
-        return _result(planned, execution, self._clock.now())
+        waits = [
+            COLLISION_RETRY if execution.collisions else None,
+            max(planned.requeue_at - self._clock.now(), timedelta(0)) if planned.requeue_at is not None else None,
+            put_off,
+        ]
+        return Result(requeue_after=min((wait for wait in waits if wait is not None), default=None))
 
 
 def _failures(execution: Execution) -> list[Announcement]:
     told = dict.fromkeys((failure.reason, failure.message) for failure in execution.failures.values())
     return [Announcement("Warning", reason, message) for reason, message in told]
-
-
-def _result(planned: Plan, execution: Execution, now: datetime) -> Result:
-    waits = [COLLISION_RETRY] if execution.collisions else []
-    if planned.requeue_at is not None:
-        waits.append(max(planned.requeue_at - now, timedelta(0)))
-    return Result(requeue_after=min(waits, default=None))

@@ -1,10 +1,13 @@
 """Writes the status: one patch, of what differs, and none where nothing does.
 
+While it is on its way the next reconcile decides already, from the status that is being written.
+
 A JSON patch, because it can test the UID: on the status subresource of a custom resource the server pays no heed to a
 UID in a merge patch's metadata, and a namesake made meanwhile would inherit what its predecessor remembered.
 """
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,50 +24,146 @@ from modelinfer_controller.kube.errors import Invalid, NotFound
 MAX_STALENESS = timedelta(seconds=1)
 
 
+class _Writing:
+    """A write that goes on: of `wanted`, and again if that changes meanwhile. Its task ends with the error, or None."""
+
+    def __init__(self, name: ObjectName, wanted: ModelInferStatus) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.task: asyncio.Task[Exception | None]
+
+    @property
+    def is_over(self) -> bool:
+        return self.task.done()
+
+
 class StatusWriter:
-    def __init__(self, client: Client, caches: Caches, clock: Clock) -> None:
+    """One write at a time of each ModelInfer. due_again(key): a future, done once another reconcile is to follow."""
+
+    def __init__(
+        self, client: Client, caches: Caches, clock: Clock, due_again: Callable[[ObjectName], "asyncio.Future[None]"]
+    ) -> None:
         self._client = client
         self._caches = caches
         self._clock = clock
-        self._written_at: dict[ObjectName, datetime] = {}
+        self._due_again = due_again
+        self._writing: dict[str, _Writing] = {}  # by UID
+        self._owed_since: dict[ObjectName, datetime] = {}
+        self._told_at: dict[ObjectName, datetime] = {}
 
-    async def write(self, stored: ModelInfer, status: ModelInferStatus, *, is_superseded: bool = False) -> ModelInfer:
-        """Patches the status of exactly that ModelInfer; returns it as it is then.
+    def presumed(self, stored: ModelInfer) -> ModelInfer:
+        """It, with the status that is being written: what a reconcile goes by that does not wait for the answer."""
+        writing = self._writing.get(stored.metadata.uid)
+        if writing is None or writing.is_over:
+            return stored
+        return msgspec.structs.replace(stored, status=writing.wanted)
 
-        is_superseded: another reconcile follows at once. Counts and messages may then wait for its word, a second at
-        most; what decisions are made from, and what people wait for, is always written.
+    def put_off(self, stored: ModelInfer, status: ModelInferStatus, *, is_superseded: bool) -> timedelta | None:
+        """How long telling this may wait, or None if it is to be told now.
+
+        is_superseded: a reconcile that has more to tell follows at once. Counts and messages wait for it; and without
+        it they follow one another by a second at least. What decisions are made from and what people wait for never
+        waits; but a first status may, all of which is read off the spec and the pods.
         """
-        patch = status_patch(stored.status, status)
-        if not patch or (is_superseded and self._may_wait(stored, status)):
+        before = self.presumed(self._latest(stored)).status
+        is_first = before.observed_generation == 0
+        if before == status or (not is_first and _essence(before) != _essence(status)):
+            return None
+        name, now = stored.metadata.object_name, self._clock.now()
+        since = self._owed_since.setdefault(name, now) if is_superseded else self._told_at.get(name)
+        left = since + MAX_STALENESS - now if since is not None else timedelta(0)
+        return left if left > timedelta(0) else None
+
+    async def write(self, stored: ModelInfer, status: ModelInferStatus) -> None:
+        """Patches the status of exactly that ModelInfer, and waits for the answer.
+
+        Raises what the server or the connection had against it.
+        """
+        if writing := self._begin(stored, status):
+            await asyncio.wait((writing.task,))
+            self._end(stored.metadata.uid)
+
+    async def tell(self, stored: ModelInfer, status: ModelInferStatus) -> None:
+        """`write`, but returns as soon as another reconcile of the key is due: no decision waits for the telling.
+
+        What goes wrong after that is raised by the next call for the same ModelInfer.
+        """
+        if writing := self._begin(stored, status):
+            due_again = self._due_again(stored.metadata.object_name)
+            await asyncio.wait((writing.task, due_again), return_when=asyncio.FIRST_COMPLETED)
+            if writing.is_over:
+                self._end(stored.metadata.uid)
+
+    def forget(self, key: ObjectName) -> None:
+        """The ModelInfer is gone."""
+        self._owed_since.pop(key, None)
+        self._told_at.pop(key, None)
+        self._writing = {u: w for u, w in self._writing.items() if w.name != key or not w.is_over}
+
+    async def close(self) -> None:
+        """Breaks off what is still being written: nothing, once the queue is drained."""
+        tasks = [writing.task for writing in self._writing.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._writing.clear()
+
+    def _begin(self, stored: ModelInfer, status: ModelInferStatus) -> _Writing | None:
+        """Hands the status to the write that goes on, or begins one; None where nothing differs."""
+        name, uid = stored.metadata.object_name, stored.metadata.uid
+        self._owed_since.pop(name, None)
+        if uid in self._writing and self._writing[uid].is_over:
+            self._end(uid)
+        if writing := self._writing.get(uid):
+            writing.wanted = status
+            return writing
+        latest = self._latest(stored)
+        if not status_patch(latest.status, status):
+            return None
+        self._told_at[name] = self._clock.now()
+        begun = self._writing[uid] = _Writing(name, status)
+        begun.task = asyncio.create_task(self._carry_out(latest, begun), name=f"status of {name}")
+        return begun
+
+    def _end(self, uid: str) -> None:
+        """Raises what the write that is over came to."""
+        if (error := self._writing.pop(uid).task.result()) is not None:
+            raise error
+
+    async def _carry_out(self, stored: ModelInfer, writing: _Writing) -> Exception | None:
+        written: ModelInferStatus | None = None
+        try:
+            while written is not writing.wanted:
+                written = writing.wanted
+                stored = await self._patch(stored, written)
+        except NotFound:
+            return None
+        except Invalid as error:
+            return error if self._is_there(stored) else None
+        except Exception as error:
+            return error
+        return None
+
+    async def _patch(self, stored: ModelInfer, status: ModelInferStatus) -> ModelInfer:
+        if not (patch := status_patch(stored.status, status)):
             return stored
         name, uid = stored.metadata.object_name, stored.metadata.uid
         body = [{"op": "test", "path": "/metadata/uid", "value": uid}, *_operations(patch, stored.status, status)]
-        try:
-            written = await self._client.patch(
-                MODEL_INFERS, *name, msgspec.json.encode(body), content_type=JSON_PATCH, subresource="status"
-            )
-        except NotFound:
-            return stored
-        except Invalid:
-            if self._is_there(stored):
-                raise
-            return stored
+        written = await self._client.patch(
+            MODEL_INFERS, *name, msgspec.json.encode(body), content_type=JSON_PATCH, subresource="status"
+        )
         self._caches.own_model_infers.written(written)
-        self._written_at[name] = self._clock.now()
         return written
+
+    def _latest(self, stored: ModelInfer) -> ModelInfer:
+        """As cache and own writes show it now, which may be later than the reconcile began."""
+        latest = self._caches.model_infer(stored.metadata.object_name)
+        return latest if latest is not None and latest.metadata.uid == stored.metadata.uid else stored
 
     def _is_there(self, stored: ModelInfer) -> bool:
         """Whether that very ModelInfer still bears its name, so far as the cache knows; the retry knows better."""
         cached = self._caches.model_infers.lister.get(stored.metadata.object_name)
         return cached is not None and cached.metadata.uid == stored.metadata.uid
-
-    def forget(self, key: ObjectName) -> None:
-        self._written_at.pop(key, None)
-
-    def _may_wait(self, stored: ModelInfer, status: ModelInferStatus) -> bool:
-        written_at = self._written_at.get(stored.metadata.object_name)
-        is_fresh = written_at is not None and self._clock.now() - written_at < MAX_STALENESS
-        return is_fresh and _essence(stored.status) == _essence(status)
 
 
 def _essence(status: ModelInferStatus) -> tuple[object, ...]:

@@ -39,6 +39,8 @@ def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None,
         return _cause(*plan.obstacles[0])
     if plan is not None and (waiting := _longest_wait(plan)) is not None:
         return _waiting_cause(waiting)
+    if ordinal in assessment.rollout.replace:
+        return _progress_cause(assessment, group)
     return _pod_cause(group) or _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
 
 
@@ -84,7 +86,8 @@ def _is_unschedulable(condition: Condition) -> bool:
 
 
 def _progress_cause(assessment: Assessment, group: Group) -> Cause:
-    terminating = [pod.name for pod in group.pods if pod.is_terminating]
+    is_replaced = group.ordinal in assessment.rollout.replace
+    terminating = [pod.name for pod in group.pods if pod.is_terminating or is_replaced]
     if terminating:
         return _cause("WaitingForTermination", f"waits for {_names(terminating)} to be gone")
     missing = sum(group.shape.pod_count_by_instance.values()) - len(group.live_pods)

@@ -1,6 +1,7 @@
 """The status, all of it from one snapshot: counts, revisions, conditions, and what is to be remembered of groups."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from modelinfer_controller.api import labels
@@ -12,7 +13,7 @@ from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment
 from modelinfer_controller.planning.cause import Cause, Failure, cause_of
 from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING, Group
 from modelinfer_controller.planning.recovery import is_settled
-from modelinfer_controller.planning.rollout import Rule
+from modelinfer_controller.planning.rollout import GroupState, Rule
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"
@@ -23,14 +24,16 @@ NAMED_GROUPS = 5  # that a message names before it counts the rest
 def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) -> ModelInferStatus:
     """failures: what the server refused while the plan was carried out, by group; None for the ModelInfer's own."""
     owner, target = assessment.owner, assessment.rollout.target
-    running = [group for group in assessment.groups.values() if group.live_pods]
+    states = _states(assessment)
+    replaced = assessment.rollout.replace
+    running = [group for group in assessment.groups.values() if group.live_pods and group.ordinal not in replaced]
     current = assessment.update.name if _is_updated(assessment) else assessment.current.name
     return ModelInferStatus(
         observed_generation=owner.metadata.generation,
         replicas=sum(bool(group.pods) for group in assessment.groups.values()),
         current_replicas=sum(group.revision.name == current for group in running),
         updated_replicas=sum(group.revision.name == assessment.update.name for group in running),
-        available_replicas=sum(state.is_available for state in assessment.states.values()),
+        available_replicas=sum(state.is_available for state in states.values()),
         current_revision=current,
         update_revision=assessment.update.name,
         label_selector=f"{labels.NAME}={owner.name},{labels.GROUP_LEADER}=true",
@@ -39,14 +42,28 @@ def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) ->
     )
 
 
+def _states(assessment: Assessment) -> Mapping[int, GroupState]:
+    """The groups as the plan leaves them: one that it takes down is not available any more, and has no old revision.
+
+    Else every step of a rollout would be told twice, and the Available condition would flicker.
+    """
+    update = assessment.update.name
+    replaced = {
+        o: replace(assessment.states[o], revision=update, is_available=False) for o in assessment.rollout.replace
+    }
+    return {**assessment.states, **replaced}
+
+
 def _is_updated(assessment: Assessment) -> bool:
     """Whether every group of the spec is available at the update revision: the next rollout starts from it."""
-    states = (assessment.states[ordinal] for ordinal in range(assessment.budget.replicas))
-    return all(state.revision == assessment.update.name and state.is_available for state in states)
+    states = _states(assessment)
+    of_spec = (states[ordinal] for ordinal in range(assessment.budget.replicas))
+    return all(state.revision == assessment.update.name and state.is_available for state in of_spec)
 
 
 def _conditions(assessment: Assessment, failures: Mapping[int | None, Failure]) -> tuple[Condition, ...]:
-    unavailable = [o for o in range(assessment.budget.replicas) if not assessment.states[o].is_available]
+    states = _states(assessment)
+    unavailable = [o for o in range(assessment.budget.replicas) if not states[o].is_available]
     causes = {ordinal: cause_of(assessment, ordinal, failures) for ordinal in unavailable[:NAMED_GROUPS]}
     stated = [
         _available(assessment, unavailable, causes),
@@ -133,23 +150,24 @@ def _is_whole(group: Group) -> bool:
 
 
 def _outdated(assessment: Assessment) -> list[int]:
-    """Groups that the rollout is still to move, held back ones left out, and those that it is moving now."""
+    """Groups that the rollout is still to take down; not those that it holds back."""
+    states = _states(assessment)
     movable = range(assessment.budget.partition, assessment.budget.replicas)
-    return [o for o in movable if assessment.states[o].revision != assessment.update.name]
+    return [o for o in movable if states[o].revision != assessment.update.name]
 
 
 def _update_in_progress(assessment: Assessment) -> Condition:
-    outdated, surge = _outdated(assessment), assessment.rollout.surge
+    outdated, surge, states = _outdated(assessment), assessment.rollout.surge, _states(assessment)
     update = assessment.update.name
     movable = range(assessment.budget.partition, assessment.budget.replicas)
     was_rolling = condition_of(assessment.owner.status.conditions, UPDATE_IN_PROGRESS)
-    unfinished = [o for o in movable if not assessment.states[o].is_available]
+    unfinished = [o for o in movable if not states[o].is_available]
     if outdated:
         waiting = next((w for w in assessment.rollout.waiting if w.rule is not Rule.PARTITION), None)
         why = f"; group {waiting.ordinal} waits for the {waiting.rule.value} rule" if waiting else ""
         text = f"{len(movable) - len(outdated)} of {len(movable)} groups are at revision {update}{why}"
         return _condition(UPDATE_IN_PROGRESS, True, "RollingUpdate", text)
-    if was_rolling is not None and was_rolling.status == "True":
+    if assessment.rollout.replace or (was_rolling is not None and was_rolling.status == "True"):
         if unfinished or surge:
             text = f"all groups are at revision {update}; {len(unfinished)} are not available yet"
             return _condition(UPDATE_IN_PROGRESS, True, "WaitingForGroups", text)

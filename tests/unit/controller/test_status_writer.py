@@ -1,15 +1,19 @@
 """The one status patch: nothing where nothing differs, and what may wait for the next pass."""
 
+import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.status import GroupRecord, ModelInferStatus
+from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import StatusWriter, status_patch
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.errors import InternalError
+from modelinfer_controller.simulator.faults import Faults, Rates
 from tests.unit.controller.conftest import Shell
 
 WRITTEN = ModelInferStatus(
@@ -64,16 +68,60 @@ def test_the_first_status_is_written_whole_zeros_included() -> None:
     assert patch["availableReplicas"] == 0
 
 
-async def test_counts_wait_for_the_next_pass_but_a_second_at_most(shell: Shell) -> None:
+SLOW = Rates(latency=0.02)
+
+
+def writer_of(
+    shell: Shell, due_again: asyncio.Future[None] | None = None, faults: Faults | None = None
+) -> StatusWriter:
+    due = due_again if due_again is not None else asyncio.get_running_loop().create_future()
+    client = Client((faults or Faults(0, SLOW)).wrap(shell.cluster.transport("shell")))
+    return StatusWriter(client, shell.caches, shell.cluster.clock, lambda key: due)
+
+
+async def told(shell: Shell, writer: StatusWriter) -> ModelInfer:
+    """A ModelInfer whose status was told a while ago."""
     stored = await shell.model_infer()
-    writer = StatusWriter(shell.client, shell.caches, shell.cluster.clock)
-    stored = await writer.write(stored, WRITTEN)
+    await writer.write(stored, WRITTEN)
+    await shell.sleep(5)
     shell.writes()
-    await writer.write(stored, replace(WRITTEN, replicas=5), is_superseded=True)
+    return await shell.get("demo")
+
+
+async def test_counts_wait_for_the_pass_that_follows_but_a_second_at_most(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    status = replace(WRITTEN, replicas=5)
+    assert writer.put_off(stored, status, is_superseded=True) == timedelta(seconds=1)
+    await shell.sleep(0.7)
+    assert writer.put_off(stored, status, is_superseded=True) == timedelta(seconds=0.3)
+    await shell.sleep(0.3)
+    assert writer.put_off(stored, status, is_superseded=True) is None
+
+
+async def test_counts_that_nothing_follows_are_told_at_once_and_then_once_a_second(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    assert writer.put_off(stored, replace(WRITTEN, replicas=5), is_superseded=False) is None
+    await writer.tell(stored, replace(WRITTEN, replicas=5))
+    assert writer.put_off(stored, replace(WRITTEN, replicas=6), is_superseded=False) is not None
+    await shell.sleep(1)
+    assert writer.put_off(stored, replace(WRITTEN, replicas=6), is_superseded=False) is None
+
+
+async def test_a_first_status_waits_only_for_a_pass_that_follows(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await shell.model_infer()
+    assert writer.put_off(stored, WRITTEN, is_superseded=True) == timedelta(seconds=1)
+    assert writer.put_off(stored, WRITTEN, is_superseded=False) is None
+
+
+async def test_a_status_that_is_told_already_is_not_put_off(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    assert writer.put_off(stored, WRITTEN, is_superseded=True) is None
+    await writer.tell(stored, WRITTEN)
     assert shell.writes() == []
-    await shell.sleep(2)
-    written = await writer.write(stored, replace(WRITTEN, replicas=6), is_superseded=True)
-    assert written.status.replicas == 6
 
 
 @pytest.mark.parametrize(
@@ -87,26 +135,65 @@ async def test_counts_wait_for_the_next_pass_but_a_second_at_most(shell: Shell) 
     ids=["records", "generation", "verdict", "revision"],
 )
 async def test_what_is_decided_from_never_waits(shell: Shell, after: ModelInferStatus) -> None:
-    stored = await shell.model_infer()
-    writer = StatusWriter(shell.client, shell.caches, shell.cluster.clock)
-    stored = await writer.write(stored, WRITTEN)
-    shell.writes()
-    await writer.write(stored, after, is_superseded=True)
-    assert len(shell.writes()) == 1
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    assert writer.put_off(stored, after, is_superseded=True) is None
+
+
+async def test_the_next_decision_does_not_wait_for_the_server_and_goes_by_what_is_being_written(shell: Shell) -> None:
+    """The newest status is what the server has in the end, in as many requests as were needed."""
+    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    writer = writer_of(shell, due_again)
+    stored = await told(shell, writer)
+    due_again.set_result(None)
+    for replicas in (3, 4, 5):
+        await writer.tell(stored, replace(WRITTEN, replicas=replicas))
+        assert writer.presumed(stored).status.replicas == replicas
+    assert (await shell.get("demo")).status.replicas == WRITTEN.replicas
+    await writer.write(stored, replace(WRITTEN, replicas=6))
+    assert (await shell.get("demo")).status.replicas == 6
+    assert len(shell.writes()) <= 2
+
+
+async def test_an_answer_that_nobody_waited_for_is_heard_by_the_next_pass(shell: Shell) -> None:
+    faults = Faults(0, SLOW)
+    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    writer = writer_of(shell, due_again, faults)
+    stored = await told(shell, writer)
+    due_again.set_result(None)
+    faults.rates = Rates(latency=0.02, internal_error=1.0)
+    await writer.tell(stored, replace(WRITTEN, replicas=3))
+    await shell.sleep(1)
+    assert writer.presumed(stored).status == WRITTEN
+    with pytest.raises(InternalError):
+        await writer.tell(stored, replace(WRITTEN, replicas=3))
+    faults.rates = SLOW
+    await writer.write(stored, replace(WRITTEN, replicas=3))
+    assert (await shell.get("demo")).status.replicas == 3
+
+
+async def test_nothing_goes_on_after_the_close(shell: Shell) -> None:
+    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    writer = writer_of(shell, due_again)
+    stored = await told(shell, writer)
+    due_again.set_result(None)
+    await writer.tell(stored, replace(WRITTEN, replicas=3))
+    await writer.close()
+    assert writer.presumed(stored) is stored
 
 
 async def test_the_status_of_a_namesake_is_not_touched(shell: Shell) -> None:
     predecessor = await shell.model_infer()
     await shell.delete(predecessor)
     await shell.model_infer()
-    writer = StatusWriter(shell.client, shell.caches, shell.cluster.clock)
+    writer = writer_of(shell)
     await writer.write(predecessor, WRITTEN)
     assert (await shell.get("demo")).status.replicas == 0
 
 
 async def test_an_own_status_is_read_back_before_the_watch_brings_it(shell: Shell) -> None:
     stored = await shell.model_infer()
-    await StatusWriter(shell.client, shell.caches, shell.cluster.clock).write(stored, WRITTEN)
+    await writer_of(shell).write(stored, WRITTEN)
     seen = shell.caches.model_infer(stored.metadata.object_name)
     assert seen is not None
     assert seen.status.groups == WRITTEN.groups
@@ -114,8 +201,9 @@ async def test_an_own_status_is_read_back_before_the_watch_brings_it(shell: Shel
 
 async def test_records_are_written_though_somebody_took_their_map_away(shell: Shell) -> None:
     stored = await shell.model_infer()
-    writer = StatusWriter(shell.client, shell.caches, shell.cluster.clock)
+    writer = writer_of(shell)
     await writer.write(stored, WRITTEN)
     bare = await shell.client.patch(MODEL_INFERS, "default", "demo", {"status": {"groups": None}}, subresource="status")
-    written = await writer.write(bare, WRITTEN)
-    assert written.status.groups == WRITTEN.groups
+    await shell.sleep(1)
+    await writer.write(bare, WRITTEN)
+    assert (await shell.get("demo")).status.groups == WRITTEN.groups
