@@ -17,6 +17,7 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.resource import PODS
 
+REPEATS = 3  # in turns: other work on the machine slows one run or another, and the fastest is the least disturbed
 UPDATES = 3  # in a row: a 99th percentile needs more than 99 steps
 WARM_UP = 2.0  # seconds for the controller's start and the API server's own settling
 
@@ -48,24 +49,35 @@ class Times:
 
 
 async def creation(nodes: int, objects: int, groups: int) -> list[Row]:
-    """So many ModelInfers of so many groups each, from apply to created and to ready."""
+    """So many ModelInfers of so many groups each, from apply to created and to ready; the best of REPEATS of each."""
     names = [f"m{number}" for number in range(objects)]
     pods = objects * groups * 2
-    async with fresh_plane(nodes) as plane:
-        limit = await _bare_creation(plane, names, groups, pods)
-    async with fresh_plane(nodes) as plane, running_controller(plane.control_plane.kubeconfig, plane.log) as process:
-        await asyncio.sleep(WARM_UP)
-        started = time.time()
-        applying = asyncio.create_task(create_all(plane.client, NAMESPACE, _model_infers(names, groups)))
-        times = await _times(plane, started, pods)
-        await applying
-        await _until_available(plane, names, groups)
-        details = {**_cost(process.cost()), "calls": dict(plane.calls_of_controller())}
-    work = f"{objects} x ModelInfer of {groups} x (Service + 2 pods)"
+    limits, ours = [], []
+    details: dict[str, Any] = {}
+    for _ in range(REPEATS):
+        async with fresh_plane(nodes) as plane:
+            limits.append(await _bare_creation(plane, names, groups, pods))
+        async with (
+            fresh_plane(nodes) as plane,
+            running_controller(plane.control_plane.kubeconfig, plane.log) as process,
+        ):
+            await asyncio.sleep(WARM_UP)
+            started = time.time()
+            applying = asyncio.create_task(create_all(plane.client, NAMESPACE, _model_infers(names, groups)))
+            ours.append(await _times(plane, started, pods))
+            await applying
+            await _until_available(plane, names, groups)
+            details = {**_cost(process.cost()), "calls": dict(plane.calls_of_controller())}
+    work = f"{objects} x ModelInfer (a revision) of {groups} x (Service + 2 pods)"
+    limit, best = _best(limits), _best(ours)
     return [
-        Row(f"{work}: created", times.created, limit.created, 1.3, details),
-        Row(f"{work}: all ready", times.ready, limit.ready, 1.1),
+        Row(f"{work}: created", best.created, limit.created, 1.3, details),
+        Row(f"{work}: all ready", best.ready, limit.ready, 1.1),
     ]
+
+
+def _best(times: Sequence[Times]) -> Times:
+    return Times(min(one.created for one in times), min(one.ready for one in times))
 
 
 async def _bare_creation(plane: Plane, names: Sequence[str], groups: int, pods: int) -> Times:
@@ -152,7 +164,7 @@ async def _bare_updates(plane: Plane, groups: int) -> float:
     await plane.progress.until_ready(groups * 2)
     by_group: dict[int, list[Child]] = {}
     for child in children:
-        if child.resource is PODS:
+        if child.resource is PODS and child.group is not None:
             by_group.setdefault(child.group, []).append(child)
     from_the_last = [by_group[group] for group in sorted(by_group, reverse=True)]
     started = time.time()

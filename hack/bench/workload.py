@@ -12,9 +12,9 @@ import msgspec
 from modelinfer_controller.api import rules
 from modelinfer_controller.api.modelinfer import API_VERSION, KIND, ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.kube.resource import PODS, SERVICES, Resource
+from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
 from modelinfer_controller.planning import manifests
-from modelinfer_controller.planning.actions import CreatePod, CreateService
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService
 from modelinfer_controller.planning.assess import assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner
@@ -35,16 +35,16 @@ def model_infer(name: str, groups: int, image: str = "inference:1") -> dict[str,
 
 @dataclass(frozen=True)
 class Child:
-    """An object to post; group is its ordinal."""
+    """An object to post; group is its ordinal, None of a ControllerRevision."""
 
     resource: Resource[Any]
     name: str
-    group: int
+    group: int | None
     body: bytes
 
 
 def children_of(stored: ModelInfer) -> Iterator[Child]:
-    """The Services and pods that the controller would make of it, Services first."""
+    """All that the controller would make of it, in its order: the ControllerRevision, Services, pods."""
     spec_json = bytes(stored.spec)
     spec = rules.decode(spec_json, stored.metadata.name)
     assert isinstance(spec, ModelInferSpec), spec
@@ -52,6 +52,8 @@ def children_of(stored: ModelInfer) -> Iterator[Child]:
     identity = identity_of(owner)
     for action in plan(assess(Observed(owner), datetime.now(UTC))).actions:
         match action:
+            case CreateRevision(revision):
+                yield Child(CONTROLLER_REVISIONS, revision.name, None, manifests.revision_body(identity, revision))
             case CreateService(group, name, body):
                 yield Child(SERVICES, name, group, msgspec.json.encode(body))
             case CreatePod(place, name, revision, incarnation):

@@ -60,8 +60,8 @@ def assemble(
     clock: Clock,
     random: Random,
     namespaces: Sequence[str] = (),
-    workers: int = 16,
-    max_in_flight: int = 24,
+    workers: int = 32,
+    max_in_flight: int = 48,
     observers: Observers = Observers(),
 ) -> Assembly:
     """Must be called inside the loop that everything is to run on. Nothing is sent before `run_caches`."""

@@ -1,6 +1,7 @@
-"""Carry out a plan: each stage in parallel, in slow-start batches, with every outcome accounted for."""
+"""Carry out a plan: each stage in parallel, slowly at first, with every outcome accounted for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,7 @@ T = TypeVar("T", bound=KubeObject)
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-PROVEN_BATCH = 8  # that a stage starts with while the last one had no failure: two pods need not wait for each other
+Proven = tuple[str, type[Action]]  # a namespace and a kind of action: what quotas, webhooks and rights tell apart
 
 
 class ActionObserver(Protocol):
@@ -75,7 +76,7 @@ class Executor:
         self._caches = caches
         self._in_flight = in_flight
         self._observe = observe
-        self._first_batch = 1
+        self._successes: Counter[Proven] = Counter()  # since the last failure: what has worked need not start slowly
 
     async def execute(self, plan: Plan, owner: OwnerIdentity) -> Execution:
         """Never raises an action's error: see `Execution`."""
@@ -87,22 +88,27 @@ class Executor:
 
     async def _run_stage(self, stage: list[Action], owner: OwnerIdentity, execution: Execution) -> None:
         attempts = [partial(self._attempt, action, owner) for action in stage]
-        outcomes = await slow_start(attempts, self._in_flight, first_batch=self._first_batch)
-        self._first_batch = 1 if any(isinstance(outcome, Failed) for outcome in outcomes) else PROVEN_BATCH
+        kinds = {(owner.namespace, type(action)) for action in stage}
+        first = 1 + min((self._successes[kind] for kind in kinds), default=0)
+        outcomes = await slow_start(attempts, self._in_flight, first=first)
+        failed: set[Proven] = set()
         for action, outcome in zip(stage, outcomes, strict=True):
             match outcome:
                 case Succeeded(value=None):
-                    pass
+                    self._successes[owner.namespace, type(action)] += 1
                 case Succeeded(value=Collision() as collision):
                     execution.collisions.append(str(collision))
                     execution.failures.setdefault(group_of(action), Failure("NameCollision", str(collision)))
                 case Failed(error=error):
+                    failed.add((owner.namespace, type(action)))
                     execution.errors.append(error)
                     execution.failures.setdefault(group_of(action), _failure(action, error))
                 case NotStarted() if execution.errors:
-                    # What stopped the batch is why these groups wait, too.
+                    # What stopped the stage is why these groups wait, too.
                     blocked = Failure(*_reason_and_message(execution.errors[-1]))
                     execution.failures.setdefault(group_of(action), blocked)
+        for kind in failed:
+            del self._successes[kind]
 
     async def _attempt(self, action: Action, owner: OwnerIdentity) -> Collision | None:
         """A collision is an outcome and not an error: one foreign pod must not stop the batches of all others."""

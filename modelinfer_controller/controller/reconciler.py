@@ -1,5 +1,6 @@
 """One reconcile: observe, plan, execute, write the status."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
@@ -23,11 +24,14 @@ from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.status import invalid_status, status_of
 
 # A large plan is carried out in portions: the status tells how far it is, and a spec that changes meanwhile is heard.
-ACTIONS_PER_PASS = 384
+ACTIONS_PER_PASS = 768
+# As many times as long as it thought about a ModelInfer, it waits before it thinks about it again: a thousand pods that
+# become ready one by one are not to cost a thousand looks at all of them, nor the loop more than a part of its time.
+REST = 2.0
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
 
 
-_decode = lru_cache(maxsize=1024)(rules.decode)  # a spec changes far less often than its pods do
+_decode = lru_cache(maxsize=16384)(rules.decode)  # a spec changes far less often than its pods do
 
 
 class Announcer(Protocol):
@@ -88,9 +92,11 @@ class Reconciler:
         return Result()
 
     async def _pursue(self, stored: ModelInfer, owner: Owner) -> Result:
+        began = self._time()
         assessment = assess(self._observer.observe(owner), self._clock.now())
         planned = plan(assessment)
         self._on_assessment(assessment)
+        rested_at = self._time() + REST * (self._time() - began)
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
@@ -105,12 +111,18 @@ class Reconciler:
         execution.raise_errors()
         if portion is not planned:
             return Result(requeue_after=timedelta(0))
+        if (rest := rested_at - self._time()) > 0:
+            await asyncio.sleep(rest)
         waits = [
             COLLISION_RETRY if execution.collisions else None,
             max(planned.requeue_at - self._clock.now(), timedelta(0)) if planned.requeue_at is not None else None,
             put_off,
         ]
         return Result(requeue_after=min((wait for wait in waits if wait is not None), default=None))
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def _failures(execution: Execution) -> list[Announcement]:

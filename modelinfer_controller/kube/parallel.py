@@ -1,7 +1,7 @@
 """Many actions at once: slowly at first, so that what cannot succeed is not tried a thousand times."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -23,7 +23,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    """Actions of an earlier batch failed; this one was not run."""
+    """An action before it failed; this one was not run."""
 
 
 Outcome: TypeAlias = Succeeded[T_co] | Failed | NotStarted
@@ -34,58 +34,66 @@ class CancelledFromWithin(RuntimeError):
 
 
 async def slow_start(
-    actions: Iterable[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore, *, first_batch: int = 1
+    actions: Iterable[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore, *, first: int = 1
 ) -> list[Outcome[T]]:
-    """Runs the actions in batches of 1, 2, 4, ... and stops after a batch that had a failure.
+    """Runs the actions in their order, `first` at once and one more for each that succeeds; none after one has failed.
 
+    That is batches of 1, 2, 4, ... where all take as long; but none waits for the slowest of the batch before it.
     Returns one outcome for each action, in their order; an action's error never raises from here. At most as many
     run at once as in_flight has permits, which callers share. When cancelled, it cancels the actions under way and
     ends after they have; their outcomes are lost then, so what must be remembered the actions note themselves.
     """
-    pending = list(actions)
-    outcomes: list[Outcome[T]] = []
-    for batch in _doubling(pending, first_batch):
-        done = await _run_batch(batch, in_flight)
-        outcomes += done
-        if any(isinstance(outcome, Failed) for outcome in done):
-            break
-        await asyncio.sleep(0)  # the watch gets to see what was done before more is
-    return outcomes + [NotStarted()] * (len(pending) - len(outcomes))
+    run = _Run(list(actions), in_flight)
+    if len(run.outcomes) == 1:
+        await run.work()
+        return run.outcomes
+    async with asyncio.TaskGroup() as group:
+        run.grow = lambda: group.create_task(run.work(), name="slow-start worker")
+        for _ in range(min(first, len(run.outcomes))):
+            run.grow()
+    return run.outcomes
+
+
+class _Run(Generic[T]):
+    """Workers that take from the same actions; how many there are is how many run at once."""
+
+    def __init__(self, actions: Sequence[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore) -> None:
+        self.outcomes: list[Outcome[T]] = [NotStarted()] * len(actions)
+        self.grow: Callable[[], object] = lambda: None
+        self._pending = enumerate(actions)
+        self._in_flight = in_flight
+        self._has_failed = False
+
+    async def work(self) -> None:
+        for index, action in self._pending:
+            async with self._in_flight:
+                if self._has_failed:
+                    return
+                outcome = await _outcome(action)
+            self.outcomes[index] = outcome
+            if isinstance(outcome, Failed):
+                self._has_failed = True
+            if self._has_failed:
+                return
+            if not self._in_flight.locked():
+                self.grow()
 
 
 def errors_of(outcomes: Iterable[Outcome[T]]) -> list[Exception]:
     return [outcome.error for outcome in outcomes if isinstance(outcome, Failed)]
 
 
-def _doubling(items: Sequence[T], first: int) -> Iterator[Sequence[T]]:
-    start, size = 0, first
-    while start < len(items):
-        yield items[start : start + size]
-        start, size = start + size, size * 2
-
-
-async def _run_batch(
-    actions: Sequence[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore
-) -> Sequence[Outcome[T]]:
-    if len(actions) == 1:
-        return [await _outcome(actions[0], in_flight)]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_outcome(action, in_flight), name="slow-start action") for action in actions]
-    return [task.result() for task in tasks]
-
-
-async def _outcome(action: Callable[[], Awaitable[T]], in_flight: asyncio.Semaphore) -> Outcome[T]:
-    async with in_flight:
-        try:
-            return Succeeded(await action())
-        except Exception as error:
-            return Failed(error)
-        except asyncio.CancelledError as error:
-            if is_cancelled_from_outside():
-                raise
-            stray = CancelledFromWithin("the action was cancelled from within")
-            stray.__cause__ = error
-            return Failed(stray)
+async def _outcome(action: Callable[[], Awaitable[T]]) -> Outcome[T]:
+    try:
+        return Succeeded(await action())
+    except Exception as error:
+        return Failed(error)
+    except asyncio.CancelledError as error:
+        if is_cancelled_from_outside():
+            raise
+        stray = CancelledFromWithin("the action was cancelled from within")
+        stray.__cause__ = error
+        return Failed(stray)
 
 
 def is_cancelled_from_outside() -> bool:

@@ -26,6 +26,8 @@ from modelinfer_controller.planning.revision import (
     template_of_payload,
 )
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+_COMPACT_SORTED = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 
 
@@ -148,7 +150,7 @@ def _mould(owner: OwnerIdentity, revision_name: str, payload: str, role_name: st
     while mark in payload:  # what a user wrote must never be taken for a mark
         mark = f"<{mark}>"
     marks = PodWords(*(f"{mark}{slot}{mark}" for slot in range(len(PodWords._fields))))
-    body = json.dumps(_pod(owner, revision_name, template, role, marks, kind), separators=(",", ":"))
+    body = _COMPACT.encode(_pod(owner, revision_name, template, role, marks, kind))
     pieces = re.split(f"{re.escape(mark)}(\\d){re.escape(mark)}", body)
     return Mould(
         literals=tuple(literal.encode() for literal in pieces[::2]), slots=tuple(int(slot) for slot in pieces[1::2])
@@ -266,5 +268,5 @@ def server_json(value: Any) -> str:
     A ControllerRevision's data is kept as it was sent and written anew at each patch, even of the metadata alone, which
     is refused unless both are the same bytes. The garbage collector's removal of an owner is such a patch.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _COMPACT_SORTED.encode(value)
     return _ESCAPED_BY_GO.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

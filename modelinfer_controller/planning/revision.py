@@ -107,9 +107,12 @@ def _role_payload(role: Mapping[str, Any]) -> dict[str, Any]:
     return payload
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no white space, and without nulls: an absent field and a null one mean the same."""
-    return json.dumps(_without_nulls(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _CANONICAL.encode(_without_nulls(value))
 
 
 def _without_nulls(value: Any) -> Any:

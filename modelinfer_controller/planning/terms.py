@@ -70,7 +70,7 @@ def terms_of(owner: Owner, support: GangSupport, known: Mapping[str, Revision], 
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16384)
 def _interned(terms: Terms) -> Terms:
     return terms
 
@@ -85,7 +85,8 @@ class Evidence:
     record: GroupRecord
 
     def __hash__(self) -> int:
-        return hash((self.ordinal, *map(id, self.pods)))
+        # Groups that are yet to be made differ in nothing but whose they are.
+        return hash((id(self.terms), self.ordinal, *map(id, self.pods)))
 
     def __eq__(self, other: object) -> bool:
         return (

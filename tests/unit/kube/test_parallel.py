@@ -1,4 +1,4 @@
-"""Slow-start batches: sizes, stopping, outcomes, the shared bound, cancellation."""
+"""Slow start: how it grows, stopping, outcomes, the shared bound, cancellation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -44,19 +44,34 @@ class Server:
         return act
 
 
-async def test_batches_double_while_all_succeed() -> None:
+async def test_twice_as_many_run_at_once_each_time_all_have_succeeded() -> None:
     server = Server()
     outcomes = await slow_start(map(server.action, range(10)), asyncio.Semaphore(100))
     assert outcomes == [Succeeded(number * 10) for number in range(10)]
     assert server.began == [(0, 0), *((1, n) for n in (1, 2)), *((2, n) for n in range(3, 7)), (3, 7), (3, 8), (3, 9)]
 
 
+async def test_no_action_waits_for_the_slowest_of_those_before_it() -> None:
+    ends: list[str] = []
+
+    def action(name: str, seconds: float) -> Callable[[], Awaitable[None]]:
+        async def act() -> None:
+            await asyncio.sleep(seconds)
+            ends.append(name)
+
+        return act
+
+    actions = [action("slow", 10), *(action("quick", 1) for _ in range(8))]
+    await slow_start(actions, asyncio.Semaphore(100), first=2)
+    assert ends == ["quick"] * 8 + ["slow"]
+
+
 @given(count=st.integers(0, 40), failing=st.sets(st.integers(0, 40)), first=st.integers(1, 5))
-async def test_every_action_has_its_outcome_and_none_starts_after_a_failed_batch(
+async def test_every_action_has_its_outcome_and_none_starts_after_a_failure(
     count: int, failing: set[int], first: int
 ) -> None:
     server = Server(failing)
-    outcomes = await slow_start(map(server.action, range(count)), asyncio.Semaphore(100), first_batch=first)
+    outcomes = await slow_start(map(server.action, range(count)), asyncio.Semaphore(100), first=first)
     assert len(outcomes) == count
     started = {number for _, number in server.began}
     for number, outcome in enumerate(outcomes):
@@ -69,8 +84,8 @@ async def test_every_action_has_its_outcome_and_none_starts_after_a_failed_batch
                 assert number in failing
             case NotStarted():
                 assert number not in started
-    last_batch = {number for time, number in server.began if time == server.began[-1][0]}
-    assert not failing & (started - last_batch), "only the last batch may hold failures"
+    failed_at = [began + 1 for began, number in server.began if number in failing]
+    assert all(began <= min(failed_at, default=began) for began, _ in server.began)
     if count and not failing & set(range(count)):
         assert started == set(range(count))
 
@@ -81,14 +96,21 @@ async def test_callers_share_the_bound() -> None:
     async with asyncio.TaskGroup() as callers:
         for start in (0, 20):
             actions = map(server.action, range(start, start + 20))
-            callers.create_task(slow_start(actions, in_flight, first_batch=20))
+            callers.create_task(slow_start(actions, in_flight, first=20))
     assert len(server.ended) == 40
     assert server.most_running == 3
 
 
+async def test_what_waits_for_the_bound_does_not_start_after_a_failure() -> None:
+    server = Server({0})
+    outcomes = await slow_start(map(server.action, range(5)), asyncio.Semaphore(2), first=5)
+    assert [number for _, number in server.began] == [0, 1]
+    assert outcomes[2:] == [NotStarted()] * 3
+
+
 async def test_cancellation_ends_the_actions_before_it_ends_the_call() -> None:
     server = Server()
-    call = asyncio.create_task(slow_start(map(server.action, range(8)), asyncio.Semaphore(100), first_batch=8))
+    call = asyncio.create_task(slow_start(map(server.action, range(8)), asyncio.Semaphore(100), first=8))
     await asyncio.sleep(0.5)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -102,5 +124,6 @@ async def test_an_action_cancelled_from_within_failed(count: int) -> None:
     async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    outcomes = await slow_start([cancelled] * count, asyncio.Semaphore(1), first_batch=count)
-    assert [type(error) for error in errors_of(outcomes)] == [CancelledFromWithin] * count
+    outcomes = await slow_start([cancelled] * count, asyncio.Semaphore(1), first=count)
+    assert [type(error) for error in errors_of(outcomes)] == [CancelledFromWithin]
+    assert outcomes[1:] == [NotStarted()] * (count - 1)

@@ -1,6 +1,8 @@
 """A reconcile's cost follows what changed, not the size of the ModelInfer."""
 
 from modelinfer_controller.planning import assess, group
+from modelinfer_controller.planning.observed import NO_RECORD
+from modelinfer_controller.planning.terms import Evidence
 from planning.world import World, a_role, a_spec, pod_name
 
 
@@ -28,3 +30,8 @@ def test_a_changed_spec_concerns_every_group() -> None:
     world.settle()
     world.edit(grace=7)
     assert judged(world) == 10
+
+
+def test_groups_yet_to_be_made_of_many_model_infers_are_told_apart_by_their_hashes() -> None:
+    terms = [World(a_spec(1, grace=number)).assess().groups[0].terms for number in range(50)]
+    assert len({hash(Evidence(of_one, 0, (), NO_RECORD)) for of_one in terms}) == 50
