@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 A_MOMENT = 0.00137  # seconds, off everybody's beat: whoever was in the middle of something has finished it
 TIME_TO_REST = 2700.0
-QUIET = 600.0
+QUIET = 750.0  # longer than anything that the controller waits for: a rebuild is forgotten after ten healthy minutes
+STEP = 75.0
 WAITS = (0.0, 0.01, 0.15, 0.5, 1.1, 3.0, 12.0, 35.0, 90.0, 400.0, 800.0)
 
 SCALING = ("scaled", "reshaped", "undone", "ganged")  # edits that take pods down for other reasons than a rollout
@@ -167,12 +168,16 @@ class Histories(RuleBasedStateMachine):
         world = self.world
         world.heal()
         await self._clear_the_way()
-        await world.sleep(TIME_TO_REST)
-        self._check_at_rest()
-        writes = len(world.journal.controller_writes)
-        await world.sleep(QUIET)
-        more = world.journal.controller_writes[writes:]
-        assert not more, f"written though nothing differed: {[(str(one), one.body) for one in more]}"
+        quiet = spent = 0.0
+        while quiet < QUIET:
+            writes = len(world.journal.controller_writes)
+            await world.sleep(STEP)
+            spent += STEP
+            more = world.journal.controller_writes[writes:]
+            quiet = 0.0 if more else quiet + STEP
+            if spent > TIME_TO_REST + QUIET:
+                self._check_at_rest()
+                raise AssertionError(f"written though nothing differed: {[(str(one), one.body) for one in more]}")
         self._check_at_rest()
 
     def _check_at_rest(self) -> None:
