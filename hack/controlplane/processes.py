@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -56,13 +57,19 @@ def kill_all(children: Sequence[subprocess.Popen[bytes]]) -> None:
         child.wait()
 
 
+_reserved: list[int] = []  # descriptors of locks, held for the life of this process
+
+
 def free_ports(count: int) -> list[int]:
-    """`count` different loopback ports on which nobody listens now."""
+    """`count` different loopback ports on which nobody listens, and which nobody else gets while this process lives.
+
+    Between a look at a port and the listening on it another control plane may start.
+    """
     ports: list[int] = []
     for port in random.sample(range(_FIRST_PORT, _LAST_PORT), _LAST_PORT - _FIRST_PORT):
         if len(ports) == count:
             return ports
-        if _is_free(port):
+        if _is_free(port) and _reserve(port):
             ports.append(port)
     raise OSError(f"no {count} free ports between {_FIRST_PORT} and {_LAST_PORT}")
 
@@ -74,6 +81,19 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _reserve(port: int) -> bool:
+    folder = Path(tempfile.gettempdir()) / f"modelinfer-controller-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _reserved.append(descriptor)
+    return True
 
 
 def lock_file(path: Path) -> int:

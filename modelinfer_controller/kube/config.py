@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from kubernetes.aio.client import Configuration
@@ -13,6 +14,7 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.kubeconfig import load_kubeconfig
+from modelinfer_controller.kube.proxy import proxy_for
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -67,10 +69,14 @@ async def load_config(
     source = service_account(environ) if in_cluster else _kubeconfig(environ, clock, kubeconfig, context)
     loaded = await source()
     configuration = loaded.configuration
+    proxy = configuration.proxy or proxy_for(configuration.host, environ)
+    scheme = urlsplit(proxy).scheme
+    if proxy and scheme not in ("http", "https"):
+        raise ConfigError(f"the proxy is {scheme}://, but must be http:// or https://: see HTTPS_PROXY and proxy-url")
     return ClusterConfig(
         server=configuration.host.rstrip("/"),
         tls_server_name=configuration.tls_server_name or "",
-        proxy=configuration.proxy or "",
+        proxy=proxy,
         credentials=Credentials(loaded, source),
     )
 

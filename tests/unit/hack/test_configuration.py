@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,12 @@ def test_the_audit_log_holds_writes_alone_unless_told_otherwise() -> None:
 def test_free_ports_are_different() -> None:
     ports = free_ports(5)
     assert len(set(ports)) == 5
+
+
+def test_a_port_that_was_given_out_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    [taken] = free_ports(1)
+    monkeypatch.setattr(random, "sample", lambda population, k: [taken, taken + 1, taken + 2, taken + 3, taken + 4])
+    assert free_ports(1) != [taken]
 
 
 def test_a_lock_tells_the_living(tmp_path: Path) -> None:

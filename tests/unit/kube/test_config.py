@@ -164,3 +164,32 @@ async def test_credentials_without_an_end_are_loaded_once() -> None:
     credentials = Credentials(Loaded(configuration, None), never)
     await asyncio.sleep(1e6)
     assert await authorization(credentials) == "Bearer t"
+
+
+KUBECONFIG = {
+    "current-context": "c",
+    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    "users": [{"name": "u", "user": {"token": "t"}}],
+}
+
+
+def kubeconfig(folder: Path, **cluster: str) -> str:
+    path = folder / "kubeconfig"
+    clusters = [{"name": "c", "cluster": {"server": "https://api.example.com", **cluster}}]
+    path.write_text(json.dumps({**KUBECONFIG, "clusters": clusters}))
+    return str(path)
+
+
+async def test_a_proxy_of_the_kubeconfig_comes_before_the_environments(clock: VirtualClock, tmp_path: Path) -> None:
+    environ = {"HTTPS_PROXY": "http://theirs"}
+    for cluster, expected in (({"proxy-url": "http://ours"}, "http://ours"), ({}, "http://theirs")):
+        path = kubeconfig(tmp_path, **cluster)
+        loaded = await load_config(environ=environ, clock=clock, kubeconfig=path, context=None, in_cluster=False)
+        assert loaded.proxy == expected
+
+
+async def test_a_proxy_of_another_kind_is_refused_without_its_password(clock: VirtualClock, tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, **{"proxy-url": "socks5://user:secret@proxy"})
+    with pytest.raises(ConfigError, match="proxy is socks5://") as refused:
+        await load_config(environ={}, clock=clock, kubeconfig=path, context=None, in_cluster=False)
+    assert "secret" not in str(refused.value)
