@@ -36,7 +36,7 @@ async def measure(pods: int, nodes: int) -> None:
 
 async def all_ready(cluster: SimulatedControlPlane, pods: int) -> bool:
     listed = await cluster.client().list_all(PODS, "default")
-    return sum(pod.is_ready for pod in listed.items) == pods
+    return sum(bool((pod.condition("Ready") or {}).get("status") == "True") for pod in listed.items) == pods
 
 
 if __name__ == "__main__":

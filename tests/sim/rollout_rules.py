@@ -117,6 +117,8 @@ class RolloutRules:
         if number in self._taken:
             return True
         live = [p for p in pods if not p.is_terminating]
+        if not live and number in self._troubled:
+            return False  # all of it was deleted by somebody: it may be on its way back to where it was
         return all(p.revision == update for p in live) and not self._is_available(pods, spec)
 
     def _is_available(self, pods: list[Pod], spec: Object) -> bool:
