@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,16 @@ class Plugin:
                     f"group {group} of {name} is not explained by {reason}: {json.dumps(told, indent=1)}"
                 )
             time.sleep(0.3)
+
+    @contextmanager
+    def following(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A verb that goes on; its output is a pipe. Ended at the end if it has not ended itself."""
+        environ = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "KUBECONFIG": str(self.kubeconfig)}
+        command = [str(BIN / "kubectl-modelinfer"), *arguments, f"--namespace={self.namespace}"]
+        with subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -180,3 +181,24 @@ def test_a_spec_that_the_controller_has_not_seen(user: User, plugin: Plugin, con
     told = plugin.explain("unseen")
     assert any("is the controller running?" in remark for remark in told["remarks"])
     assert told["groups"][0]["next"][0]["text"] == "now: create 1 pod"
+
+
+def test_the_watched_tree_follows_every_change_until_the_model_infer_is_gone(user: User, plugin: Plugin) -> None:
+    user.apply(model("watched", replicas=1))
+    user.wait_settled("watched")
+    with plugin.following("tree", "watched", "--watch") as tree:
+        _read_until(tree, "watched-0")
+        user.kubectl("scale", "modelinfer", "watched", "--replicas=2")
+        _read_until(tree, "watched-1")
+        user.kubectl("delete", "modelinfer", "watched", "--wait=false")
+        assert "ModelInfer watched is gone" in _read_until(tree, "is gone")
+        assert tree.wait(timeout=30) == 1
+
+
+def _read_until(process: subprocess.Popen[str], text: str) -> str:
+    """The line that holds it. The pipe ends with the process, and with it the waiting."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"{text!r} was not told")
