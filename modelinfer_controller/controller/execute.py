@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar, assert_never
@@ -14,7 +14,7 @@ from modelinfer_controller.controller.caches import Caches, Children, controller
 from modelinfer_controller.controller.compose import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
 from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
-from modelinfer_controller.kube.parallel import Failed, NotStarted, Succeeded, slow_start
+from modelinfer_controller.kube.parallel import CancelledFromWithin, Failed, NotStarted, slow_start
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning import actions, manifests
 from modelinfer_controller.planning.actions import Action, Plan, group_of
@@ -79,49 +79,71 @@ class Executor:
         self._successes: Counter[Proven] = Counter()  # since the last failure: what has worked need not start slowly
 
     async def execute(self, plan: Plan, owner: OwnerIdentity) -> Execution:
-        """Never raises an action's error: see `Execution`."""
-        execution = Execution()
-        for stage in plan.stages:
-            runnable = [action for action in stage if not _is_held_up(action, execution)]
-            await self._run_stage(runnable, owner, execution)
+        """Never raises an action's error: see `Execution`.
+
+        Stages follow one another in each group. While the last actions of a stage are under way the next one begins,
+        with the groups that are through; only what is of no group is waited for by all, and waits for all.
+        """
+        execution, turns = Execution(), Turns()
+        async with asyncio.TaskGroup() as running:
+            begun: list[asyncio.Task[None]] = []
+            for stage in plan.stages:
+                is_for_all = any(group_of(action) is None for action in stage)
+                if is_for_all and begun:
+                    await asyncio.wait(begun)
+                all_run = asyncio.Event()
+                begun.append(running.create_task(self._run_stage(stage, owner, execution, turns, all_run.set)))
+                await (begun[-1] if is_for_all else all_run.wait())
         return execution
 
-    async def _run_stage(self, stage: list[Action], owner: OwnerIdentity, execution: Execution) -> None:
-        attempts = [partial(self._attempt, action, owner) for action in stage]
+    async def _run_stage(
+        self,
+        stage: Sequence[Action],
+        owner: OwnerIdentity,
+        execution: Execution,
+        turns: "Turns",
+        when_all_run: Callable[[], None],
+    ) -> None:
         kinds = {(owner.namespace, type(action)) for action in stage}
         first = 1 + min((self._successes[kind] for kind in kinds), default=0)
-        outcomes = await slow_start(attempts, self._in_flight, first=first)
-        failed: set[Proven] = set()
+        turn = turns.of_next_stage(map(group_of, stage))
+        attempts = [partial(self._attempt, action, owner, execution, turn) for action in stage]
+        outcomes = await slow_start(attempts, self._in_flight, first=first, when_all_run=when_all_run)
         for action, outcome in zip(stage, outcomes, strict=True):
             match outcome:
-                case Succeeded(value=None):
-                    self._successes[owner.namespace, type(action)] += 1
-                case Succeeded(value=Collision() as collision):
-                    execution.collisions.append(str(collision))
-                    execution.failures.setdefault(group_of(action), Failure("NameCollision", str(collision)))
-                case Failed(error=error):
-                    failed.add((owner.namespace, type(action)))
-                    execution.errors.append(error)
-                    execution.failures.setdefault(group_of(action), _failure(action, error))
-                case NotStarted() if execution.errors:
+                case Failed(error=CancelledFromWithin() as error):
+                    self._fail(action, owner, error, execution)
+                case NotStarted():
                     # What stopped the stage is why these groups wait, too.
                     blocked = Failure(*_reason_and_message(execution.errors[-1]))
                     execution.failures.setdefault(group_of(action), blocked)
-        for kind in failed:
-            del self._successes[kind]
+        turn.end()
 
-    async def _attempt(self, action: Action, owner: OwnerIdentity) -> Collision | None:
-        """A collision is an outcome and not an error: one foreign pod must not stop the batches of all others."""
+    async def _attempt(self, action: Action, owner: OwnerIdentity, execution: Execution, turn: "Turn") -> None:
+        """A collision is an outcome and not an error: one foreign pod must not stop what is done for all others."""
+        group = group_of(action)
+        await turn.has_come(group)
+        if _is_held_up(action, execution):
+            return
         try:
             await self._perform(action, owner)
         except Collision as collision:
             self._observe(action, collision)
-            return collision
+            execution.collisions.append(str(collision))
+            execution.failures.setdefault(group, Failure("NameCollision", str(collision)))
         except Exception as error:
             self._observe(action, error)
+            self._fail(action, owner, error, execution)
             raise
-        self._observe(action, None)
-        return None
+        else:
+            self._observe(action, None)
+            self._successes[owner.namespace, type(action)] += 1
+        turn.done(group)
+
+    def _fail(self, action: Action, owner: OwnerIdentity, error: Exception, execution: Execution) -> None:
+        self._successes.pop((owner.namespace, type(action)), None)
+        execution.errors.append(error)
+        execution.failures.setdefault(group_of(action), _failure(action, error))
 
     async def _perform(self, action: Action, owner: OwnerIdentity) -> None:
         caches = self._caches
@@ -197,6 +219,44 @@ class Executor:
             if not is_gone(error):
                 raise
         children.expectations.deleted(uid)
+
+
+class Turns:
+    """Who comes when: the stages that each group of a plan takes part in, one after the other."""
+
+    def __init__(self) -> None:
+        self._last: dict[int | None, asyncio.Event] = {}
+
+    def of_next_stage(self, groups: Iterable[int | None]) -> "Turn":
+        """groups: that of each action."""
+        left = Counter(groups)
+        before = {group: self._last[group] for group in left if group in self._last}
+        turn = Turn(left, before, {group: asyncio.Event() for group in left})
+        self._last |= turn.over
+        return turn
+
+
+@dataclass
+class Turn:
+    """One stage. left: actions that are not done, by group; before, over: the ends of the stage before and of this."""
+
+    left: Counter[int | None]
+    before: Mapping[int | None, asyncio.Event]
+    over: Mapping[int | None, asyncio.Event]
+
+    async def has_come(self, group: int | None) -> None:
+        if group in self.before:
+            await self.before[group].wait()
+
+    def done(self, group: int | None) -> None:
+        self.left[group] -= 1
+        if not self.left[group]:
+            self.over[group].set()
+
+    def end(self) -> None:
+        """Nothing more of this stage is going to be done."""
+        for over in self.over.values():
+            over.set()
 
 
 def is_gone(error: ApiError) -> bool:

@@ -34,7 +34,11 @@ class CancelledFromWithin(RuntimeError):
 
 
 async def slow_start(
-    actions: Iterable[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore, *, first: int = 1
+    actions: Iterable[Callable[[], Awaitable[T]]],
+    in_flight: asyncio.Semaphore,
+    *,
+    first: int = 1,
+    when_all_run: Callable[[], None] = lambda: None,
 ) -> list[Outcome[T]]:
     """Runs the actions in their order, `first` at once and one more for each that succeeds; none after one has failed.
 
@@ -42,8 +46,9 @@ async def slow_start(
     Returns one outcome for each action, in their order; an action's error never raises from here. At most as many
     run at once as in_flight has permits, which callers share. When cancelled, it cancels the actions under way and
     ends after they have; their outcomes are lost then, so what must be remembered the actions note themselves.
+    when_all_run is called, once or more, when no further action will start, while the last ones go on.
     """
-    run = _Run(list(actions), in_flight)
+    run = _Run(list(actions), in_flight, when_all_run)
     if len(run.outcomes) == 1:
         await run.work()
         return run.outcomes
@@ -57,26 +62,31 @@ async def slow_start(
 class _Run(Generic[T]):
     """Workers that take from the same actions; how many there are is how many run at once."""
 
-    def __init__(self, actions: Sequence[Callable[[], Awaitable[T]]], in_flight: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        actions: Sequence[Callable[[], Awaitable[T]]],
+        in_flight: asyncio.Semaphore,
+        when_all_run: Callable[[], None],
+    ) -> None:
         self.outcomes: list[Outcome[T]] = [NotStarted()] * len(actions)
         self.grow: Callable[[], object] = lambda: None
         self._pending = enumerate(actions)
         self._in_flight = in_flight
+        self._when_all_run = when_all_run
         self._has_failed = False
 
     async def work(self) -> None:
         for index, action in self._pending:
             async with self._in_flight:
                 if self._has_failed:
-                    return
-                outcome = await _outcome(action)
-            self.outcomes[index] = outcome
-            if isinstance(outcome, Failed):
-                self._has_failed = True
+                    break
+                outcome = self.outcomes[index] = await _outcome(action)
+            self._has_failed |= isinstance(outcome, Failed)
             if self._has_failed:
-                return
+                break
             if not self._in_flight.locked():
                 self.grow()
+        self._when_all_run()
 
 
 def errors_of(outcomes: Iterable[Outcome[T]]) -> list[Exception]:

@@ -107,10 +107,9 @@ def test_lowering_it_goes_on_and_raising_it_stops(half: User) -> None:
 def test_raised_mid_way_the_rest_stays(user: User) -> None:
     apply(user, "a", partition=0)
     user.wait_settled("mi")
+    before = user.status("mi")["updateRevision"]
     apply(user, "b", partition=0, behaviour=SLOWLY)
-    user.wait(
-        lambda: any(label(p, "revision") == user.status("mi")["updateRevision"] for p in user.pods.values()), "begun"
-    )
+    user.wait(lambda: any(label(p, "revision") != before for p in user.pods.values()), "begun")
     apply(user, "b", partition=4, behaviour=SLOWLY)
     user.wait_settled("mi")
     found = images(user)

@@ -10,13 +10,23 @@ from modelinfer_controller.api import labels, rules
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
+from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden
 from modelinfer_controller.kube.resource import PODS, SERVICES
-from modelinfer_controller.planning.actions import DeletePod, Plan, first_portion, group_of
+from modelinfer_controller.planning.actions import (
+    Action,
+    CreatePod,
+    CreateService,
+    DeletePod,
+    Plan,
+    first_portion,
+    group_of,
+)
 from modelinfer_controller.planning.assess import assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner, Place
 from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.simulator.faults import Faults, Rates
 from tests.unit.controller.conftest import NAMESPACE, Shell
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -141,10 +151,30 @@ async def test_a_portion_is_of_whole_groups_in_order(shell: Shell) -> None:
     assert first_portion(whole, limit=1000) is whole
 
 
-async def test_what_a_stopped_batch_did_not_reach_is_told_too(shell: Shell) -> None:
+async def test_what_a_stopped_stage_did_not_reach_is_told_too(shell: Shell) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     await _create_raw(shell, f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", quota)
     stored = await shell.model_infer(replicas=20)
     execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
     assert set(execution.failures) == set(range(20))
     assert all("exceeded quota" in failure.message for failure in execution.failures.values())
+
+
+async def test_each_group_has_its_service_before_its_pods_and_waits_for_no_other_group(shell: Shell) -> None:
+    stored = await shell.model_infer(replicas=40)
+    client = Client(Faults(1, Rates(latency=1.0)).wrap(shell.cluster.transport("slow")))
+    done: list[tuple[type[Action], int | None]] = []
+    slow = Executor(
+        client,
+        shell.caches,
+        asyncio.Semaphore(16),
+        observe=lambda action, error: done.append((type(action), group_of(action))),
+    )
+    execution = await slow.execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
+    assert not execution.failures
+    assert [kind for kind, _ in done].count(CreatePod) == 80
+    services = [at for at, (kind, _) in enumerate(done) if kind is CreateService]
+    pods = [at for at, (kind, _) in enumerate(done) if kind is CreatePod]
+    assert min(pods) < max(services), "a group waited for another"
+    for group in range(40):
+        assert done.index((CreateService, group)) < done.index((CreatePod, group))
