@@ -1,7 +1,7 @@
 """The composition root: every part of the controller, put together over one client."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelinfer_controller.api.names import ObjectName
@@ -62,6 +62,7 @@ def assemble(
     namespaces: Sequence[str] = (),
     workers: int = 32,
     max_in_flight: int = 48,
+    processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),
 ) -> Assembly:
     """Must be called inside the loop that everything is to run on. Nothing is sent before `run_caches`."""
@@ -87,6 +88,7 @@ def assemble(
         is_due=queue.is_due,
         on_assessment=observers.on_assessment,
         on_gone=announcements.forget,
+        processor_time=processor_time,
     )
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)
     return Assembly(caches, queue, controller, status_writer)

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -101,6 +102,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         namespaces=settings.namespace,
         workers=settings.workers,
         max_in_flight=settings.max_in_flight,
+        processor_time=time.thread_time,
         observers=telemetry.observers,
     )
     telemetry.watch(assembly)

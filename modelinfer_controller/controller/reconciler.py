@@ -25,9 +25,10 @@ from modelinfer_controller.planning.status import invalid_status, status_of
 
 # A large plan is carried out in portions: the status tells how far it is, and a spec that changes meanwhile is heard.
 ACTIONS_PER_PASS = 768
-# As many times as long as it thought about a ModelInfer, it waits before it thinks about it again: a thousand pods that
-# become ready one by one are not to cost a thousand looks at all of them, nor the loop more than a part of its time.
+# After it thought about a ModelInfer it leaves it alone for as many times as long, less what costs nobody anything: a
+# thousand pods that become ready one by one are not to cost a thousand looks at all of them, nor the loop all its time.
 REST = 2.0
+UNNOTICED = 0.005  # seconds
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
 
 
@@ -45,7 +46,10 @@ class AssessmentObserver(Protocol):
 
 
 class Reconciler:
-    """is_due(key): whether another reconcile of the key follows at once, whatever this one comes to."""
+    """is_due(key): whether another reconcile of the key follows at once, whatever this one comes to.
+
+    processor_time: the seconds of processor time that this thread has used, of which only differences count.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Reconciler:
         is_due: Callable[[ObjectName], bool] = lambda key: False,
         on_assessment: AssessmentObserver = lambda assessment: None,
         on_gone: Callable[[ObjectName], None] = lambda key: None,
+        processor_time: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._caches = caches
         self._observer = observer
@@ -69,6 +74,7 @@ class Reconciler:
         self._is_due = is_due
         self._on_assessment = on_assessment
         self._on_gone = on_gone
+        self._processor_time = processor_time
 
     async def reconcile(self, key: ObjectName) -> Result:
         """Raises what went wrong, after the status has told it; Result says when to look again."""
@@ -92,11 +98,11 @@ class Reconciler:
         return Result()
 
     async def _pursue(self, stored: ModelInfer, owner: Owner) -> Result:
-        began = self._time()
+        began = self._processor_time()
         assessment = assess(self._observer.observe(owner), self._clock.now())
         planned = plan(assessment)
         self._on_assessment(assessment)
-        rested_at = self._time() + REST * (self._time() - began)
+        rested_at = asyncio.get_running_loop().time() + REST * (self._processor_time() - began) - UNNOTICED
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
@@ -111,7 +117,7 @@ class Reconciler:
         execution.raise_errors()
         if portion is not planned:
             return Result(requeue_after=timedelta(0))
-        if (rest := rested_at - self._time()) > 0:
+        if (rest := rested_at - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(rest)
         waits = [
             COLLISION_RETRY if execution.collisions else None,
@@ -119,10 +125,6 @@ class Reconciler:
             put_off,
         ]
         return Result(requeue_after=min((wait for wait in waits if wait is not None), default=None))
-
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _failures(execution: Execution) -> list[Announcement]:
