@@ -14,10 +14,8 @@ from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 
-IN_FLIGHT = load_settings(
-    {}, {}, None
-).max_in_flight  # as many as the controller may have, or a setting would be measured
-
+# As many as the controller may have, or a setting would be measured.
+IN_FLIGHT = load_settings({}, {}, None).max_in_flight
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -122,8 +122,7 @@ class Executor:
     async def _attempt(self, action: Action, owner: OwnerIdentity, execution: Execution, turn: "Turn") -> None:
         """A collision is an outcome and not an error: one foreign pod must not stop what is done for all others."""
         group = group_of(action)
-        await turn.has_come(group)
-        if _is_held_up(action, execution):
+        if not await turn.has_come(group, execution.failures):
             return
         try:
             await self._perform(action, owner)
@@ -243,10 +242,14 @@ class Turn:
     left: Counter[int | None]
     before: Mapping[int | None, asyncio.Event]
     over: Mapping[int | None, asyncio.Event]
+    held_up: dict[int | None, bool] = field(default_factory=dict)
 
-    async def has_come(self, group: int | None) -> None:
+    async def has_come(self, group: int | None, failures: Mapping[int | None, Failure]) -> bool:
+        """Waits for the group's turn; False if something that it builds on has failed: of its group, or a revision."""
         if group in self.before:
             await self.before[group].wait()
+        # What fails in this stage holds up the next, not the rest of this one.
+        return not self.held_up.setdefault(group, None in failures or group in failures)
 
     def done(self, group: int | None) -> None:
         self.left[group] -= 1
@@ -271,11 +274,6 @@ def is_gone(error: ApiError) -> bool:
             return "metadata.uid" in error.message
         case _:
             return "UID" in error.message
-
-
-def _is_held_up(action: Action, execution: Execution) -> bool:
-    """An action waits while something that it builds on has failed: of its group, or a revision."""
-    return None in execution.failures or group_of(action) in execution.failures
 
 
 def _failure(action: Action, error: Exception) -> Failure:

@@ -88,6 +88,9 @@ async def test_a_foreign_pod_stops_only_its_own_group_and_is_left_alone(shell: S
     assert execution.failures[0].reason == "NameCollision"
     assert "Pod demo-0-decode-0-0 is in the way: it has no controller" in execution.failures[0].message
     assert {"demo-1-decode-0-1", "demo-2-decode-0-1"} <= set(await pod_names(shell))
+    assert "demo-0-decode-0-1" in await pod_names(shell), (
+        "what is in the way of one pod is not in the way of its siblings"
+    )
     foreign = await shell.client.get(PODS, NAMESPACE, "demo-0-decode-0-0")
     assert labels.NAME not in foreign.metadata.labels
 
