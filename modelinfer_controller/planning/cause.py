@@ -39,9 +39,14 @@ def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None,
         return _cause(*plan.obstacles[0])
     if plan is not None and (waiting := _longest_wait(plan)) is not None:
         return _waiting_cause(waiting)
-    if ordinal in assessment.rollout.replace:
-        return _progress_cause(assessment, group)
     return _pod_cause(group) or _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
+
+
+def cause_after(assessment: Assessment, ordinal: int, failures: Mapping[int | None, Failure]) -> Cause:
+    """`cause_of` once the plan is carried out: of a group that was taken down no more is to be said."""
+    if ordinal in assessment.rollout.replace and not (ordinal in failures or None in failures):
+        return _termination_cause([pod.name for pod in assessment.groups[ordinal].pods])
+    return cause_of(assessment, ordinal, failures)
 
 
 def _cause(reason: str, message: str) -> Cause:
@@ -86,10 +91,9 @@ def _is_unschedulable(condition: Condition) -> bool:
 
 
 def _progress_cause(assessment: Assessment, group: Group) -> Cause:
-    is_replaced = group.ordinal in assessment.rollout.replace
-    terminating = [pod.name for pod in group.pods if pod.is_terminating or is_replaced]
+    terminating = [pod.name for pod in group.pods if pod.is_terminating]
     if terminating:
-        return _cause("WaitingForTermination", f"waits for {_names(terminating)} to be gone")
+        return _termination_cause(terminating)
     missing = sum(group.shape.pod_count_by_instance.values()) - len(group.live_pods)
     if missing > 0:
         return _cause("CreatingPods", f"{missing} of its pods are being created")
@@ -98,6 +102,10 @@ def _progress_cause(assessment: Assessment, group: Group) -> Cause:
         return _cause("Scheduling", f"{_names(unscheduled)} not scheduled yet")
     unready = [pod.name for pod in group.live_pods if not pod.is_ready]
     return _cause("PodsNotReady", f"{_names(unready)} not ready yet")
+
+
+def _termination_cause(pods: list[str]) -> Cause:
+    return _cause("WaitingForTermination", f"waits for {_names(pods)} to be gone")
 
 
 def _names(pods: list[str]) -> str:

@@ -10,7 +10,7 @@ from modelinfer_controller.api.rules import Violation
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
-from modelinfer_controller.planning.cause import Cause, Failure, cause_of
+from modelinfer_controller.planning.cause import Cause, Failure, cause_after
 from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING, Group
 from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.rollout import GroupState, Rule
@@ -64,7 +64,7 @@ def _is_updated(assessment: Assessment) -> bool:
 def _conditions(assessment: Assessment, failures: Mapping[int | None, Failure]) -> tuple[Condition, ...]:
     states = _states(assessment)
     unavailable = [o for o in range(assessment.budget.replicas) if not states[o].is_available]
-    causes = {ordinal: cause_of(assessment, ordinal, failures) for ordinal in unavailable[:NAMED_GROUPS]}
+    causes = {ordinal: cause_after(assessment, ordinal, failures) for ordinal in unavailable[:NAMED_GROUPS]}
     stated = [
         _available(assessment, unavailable, causes),
         _progressing(assessment, unavailable, causes),

@@ -6,7 +6,7 @@ from modelinfer_controller.api import labels
 from modelinfer_controller.api.core import Condition, PodStatus
 from modelinfer_controller.api.rules import Violation
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.planning.actions import CreatePod
+from modelinfer_controller.planning.actions import CreatePod, DeletePod
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.status import invalid_status, status_of
 from planning.world import NAME, START, World, a_role, a_spec, pod_name
@@ -183,3 +183,38 @@ def test_the_status_is_the_same_whether_or_not_the_plan_was_carried_out() -> Non
     before = status_of(assessment, {})
     world.reconcile()
     assert world.status == before
+
+
+def test_a_group_that_the_pass_takes_down_counts_as_down_and_the_next_pass_has_nothing_to_add() -> None:
+    world = World(a_spec(3))
+    world.settle()
+    world.edit(image="v2")
+    world.reconcile()
+    told = world.status
+    assert (told.available_replicas, told.current_replicas, told.updated_replicas) == (2, 2, 0)
+    available = world.condition("Available")
+    assert (available.status, available.reason) == ("False", "WaitingForTermination")
+    assert pod_name(2) in available.message
+    world.reconcile()
+    assert world.status == told
+
+
+def test_available_does_not_flicker_from_step_to_step_of_a_rollout() -> None:
+    world = World(a_spec(3))
+    world.settle()
+    world.edit(image="v2")
+    seen = []
+    for _ in range(40):
+        world.reconcile()
+        seen.append(world.condition("Available").status)
+        world.kubelet()
+    assert "".join(word[0] for word in seen).count("FT") == 1
+    assert world.status.updated_replicas == 3
+
+
+def test_a_take_down_that_was_refused_is_told_with_the_servers_words() -> None:
+    world = World(a_spec(2))
+    world.settle()
+    world.edit(image="v2")
+    world.reconcile(lambda action: Failure("Forbidden", "no deletes today") if isinstance(action, DeletePod) else None)
+    assert "no deletes today" in world.condition("Available").message
