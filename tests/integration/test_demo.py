@@ -26,8 +26,14 @@ WIDTH, HEIGHT = 80, 24
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+def _hear_signals() -> None:
+    """As in the foreground: what a shell starts in the background, these tests perhaps, is deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _take_terminal() -> None:
     """The new session's own, so that Ctrl-C reaches it."""
+    _hear_signals()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -49,7 +55,7 @@ class Demo:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=_take_terminal if is_terminal else None,
+            preexec_fn=_take_terminal if is_terminal else _hear_signals,
         )
         os.close(theirs)
         self.terminal = ours
