@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from controlplane import AuditEvent, ControlPlane, Settings
@@ -18,15 +17,11 @@ from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.aiohttp_transport import connect
 from modelinfer_controller.kube.cache.optional import is_resource_served
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import SystemClock
 
 CRD_FOLDER = Path(__file__).resolve().parents[2] / "manifests" / "crd"
 NAMESPACE = "bench"
 USER_AGENT = "modelinfer-controller"
-
-
-class WallClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
     try:
         control_plane.kubectl("apply", "-f", str(CRD_FOLDER))
         control_plane.create_namespace(NAMESPACE)
-        transport = await connect(environ=os.environ, clock=WallClock(), kubeconfig=str(control_plane.kubeconfig))
+        transport = await connect(environ=os.environ, clock=SystemClock(), kubeconfig=str(control_plane.kubeconfig))
         client = Client(transport)
         await _until_served(client)
         progress = Progress(client, NAMESPACE)

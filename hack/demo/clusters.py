@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controlplane import ControlPlane, Settings
 
-from modelinfer_controller.app.kubectl.access import SystemClock
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from modelinfer_controller.simulator.http_front import kubeconfig, serve_http
 from modelinfer_controller.simulator.nodes import NodeShape

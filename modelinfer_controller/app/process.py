@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -28,6 +27,7 @@ from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 from modelinfer_controller.kube.events import EventRecorder
 from modelinfer_controller.kube.flow import Flow, TokenBucket, Unlimited
@@ -37,11 +37,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 COMPONENT = "modelinfer-controller"
 USER_AGENT = f"{COMPONENT}/{__version__}"
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 def run_process(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -4,10 +4,17 @@ Sleeping is not here: code awaits `asyncio.sleep`, and virtual time is a propert
 the monotonic clock, `asyncio.get_running_loop().time()`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
     def now(self) -> datetime:
         """Wall-clock time, aware, in UTC."""
+
+
+class SystemClock:
+    """The machine's."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

@@ -47,6 +47,8 @@ def _states(assessment: Assessment) -> Mapping[int, GroupState]:
 
     Else every step of a rollout would be told twice, and the Available condition would flicker.
     """
+    if not assessment.rollout.replace:
+        return assessment.states
     update = assessment.update.name
     replaced = {
         o: replace(assessment.states[o], revision=update, is_available=False) for o in assessment.rollout.replace

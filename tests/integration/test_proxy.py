@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import yaml
-from bench.plane import WallClock
 from controlplane import ControlPlane
 
 from modelinfer_controller.kube.aiohttp_transport import connect
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.resource import SERVICES
 
 
@@ -60,7 +60,7 @@ async def test_requests_and_watches_go_through_the_proxy_of_the_kubeconfig(
         kubeconfig["clusters"][0]["cluster"]["proxy-url"] = f"http://127.0.0.1:{port}"
         path = tmp_path / "kubeconfig"
         path.write_text(yaml.safe_dump(kubeconfig))
-        transport = await connect(environ=os.environ, clock=WallClock(), kubeconfig=str(path))
+        transport = await connect(environ=os.environ, clock=SystemClock(), kubeconfig=str(path))
         client = Client(transport)
         try:
             listed = await client.list_all(SERVICES, "default")

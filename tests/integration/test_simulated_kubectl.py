@@ -3,12 +3,12 @@
 import asyncio
 import sysconfig
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from modelinfer_controller.simulator.http_front import kubeconfig, serve_http
 
@@ -16,11 +16,6 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"
 EXAMPLE = MANIFESTS / "examples" / "prefill-decode.yaml"
 KUBECTL = Path(sysconfig.get_path("scripts")) / "kubectl"
-
-
-class WallClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 class Kubectl:
@@ -44,7 +39,7 @@ class Kubectl:
 
 @pytest_asyncio.fixture
 async def kubectl(tmp_path: Path) -> AsyncIterator[Kubectl]:
-    cluster = SimulatedControlPlane(definitions=[CRD], clock=WallClock())
+    cluster = SimulatedControlPlane(definitions=[CRD], clock=SystemClock())
     async with cluster, serve_http(cluster.api) as url:
         configuration = tmp_path / "kubeconfig"
         configuration.write_text(kubeconfig(url))

@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from modelinfer_controller import __version__
 from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.kubectl.direct import Source, direct_transport
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.errors import ApiError, Conflict, Forbidden, Unauthorized
 from modelinfer_controller.kube.resource import Resource
 from modelinfer_controller.kube.transport import Transport, TransportError
@@ -21,11 +21,6 @@ from modelinfer_controller.kube.transport import Transport, TransportError
 USER_AGENT = f"kubectl-modelinfer/{__version__}"
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 DEFAULT_KUBECONFIG = "~/.kube/config"
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

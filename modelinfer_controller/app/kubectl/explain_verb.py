@@ -2,7 +2,7 @@
 
 import os
 
-from modelinfer_controller.app.kubectl.access import Place, SystemClock, connected, namespace_of
+from modelinfer_controller.app.kubectl.access import Place, connected, namespace_of
 from modelinfer_controller.app.kubectl.evidence import read_evidence
 from modelinfer_controller.app.kubectl.explain import explain
 from modelinfer_controller.app.kubectl.explain_text import explanation_lines
@@ -10,6 +10,7 @@ from modelinfer_controller.app.kubectl.options import say
 from modelinfer_controller.app.kubectl.output import render
 from modelinfer_controller.app.kubectl.snapshot import read_snapshot
 from modelinfer_controller.app.kubectl.terminal import terminal_of
+from modelinfer_controller.kube.clock import SystemClock
 
 
 async def show_explanation(place: Place, name: str, group: int | None, output: str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.kubectl.access import Place, SystemClock, allowed_to, connected, failure, namespace_of
+from modelinfer_controller.app.kubectl.access import Place, allowed_to, connected, failure, namespace_of
 from modelinfer_controller.app.kubectl.difference import spec_changes
 from modelinfer_controller.app.kubectl.forecast import Forecast, forecast
 from modelinfer_controller.app.kubectl.forecast_text import forecast_lines
@@ -23,6 +23,7 @@ from modelinfer_controller.app.kubectl.snapshot import (
 from modelinfer_controller.app.kubectl.terminal import terminal_of
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.errors import NotFound
 
 SOMETHING_RESTARTS = 2

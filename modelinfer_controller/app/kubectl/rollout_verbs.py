@@ -9,7 +9,6 @@ from collections.abc import Callable
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.app.kubectl.access import (
     Place,
-    SystemClock,
     allowed_to,
     connected,
     failure,
@@ -36,6 +35,7 @@ from modelinfer_controller.app.kubectl.rollout_status import end_text, is_hard, 
 from modelinfer_controller.app.kubectl.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.app.kubectl.terminal import terminal_of
 from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.kube.clock import SystemClock
 
 TICK = 2.0  # seconds: how often a rollout is looked at where nothing changes
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.app.kubectl.access import Place, SystemClock, connected, namespace_of
+from modelinfer_controller.app.kubectl.access import Place, connected, namespace_of
 from modelinfer_controller.app.kubectl.options import say
 from modelinfer_controller.app.kubectl.output import render
 from modelinfer_controller.app.kubectl.redraw import Screen
@@ -12,6 +12,7 @@ from modelinfer_controller.app.kubectl.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.app.kubectl.terminal import Terminal, terminal_of
 from modelinfer_controller.app.kubectl.tree import tree_of
 from modelinfer_controller.app.kubectl.tree_text import tree_lines
+from modelinfer_controller.kube.clock import SystemClock
 
 TICK = 5.0  # seconds: ages move on even where nothing changes
 

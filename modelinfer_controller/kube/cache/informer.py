@@ -153,7 +153,7 @@ class SharedInformer(Generic[T]):
     async def replace(self, objects: Sequence[T], namespace: str | None) -> None:
         """See `ReflectorSink.replace`. Deletions come first, so that no name or quota is held twice."""
         listed = {obj.metadata.object_name for obj in objects}
-        for key in self._store.keys():  # noqa: SIM118 -- as in `reset`
+        for key in self._store.keys():  # noqa: SIM118 -- a store iterates objects, and it changes here
             if key not in listed and namespace in (None, key.namespace):
                 self._delete_unseen(key)
         is_initial = namespace in self._unlisted_scopes

@@ -16,6 +16,7 @@ import yaml
 from aiohttp import web
 
 from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.config import ConfigError
 from modelinfer_controller.kube.transport import Request, TransportError
 
@@ -24,11 +25,6 @@ CERTIFICATE = Path(__file__).with_name("loopback.pem")
 KEY = Path(__file__).with_name("loopback.key.pem")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @asynccontextmanager

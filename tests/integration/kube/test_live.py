@@ -5,7 +5,6 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
 from controlplane import ControlPlane
@@ -16,17 +15,13 @@ from modelinfer_controller.kube import errors
 from modelinfer_controller.kube.aiohttp_transport import connect
 from modelinfer_controller.kube.cache import InformerGroup
 from modelinfer_controller.kube.client import APPLY_PATCH, Client
+from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.resource import NAMESPACES, NODES, SERVICES, Resource
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", KubeObject)
 WIDGETS = Resource("kube-live.test", "v1", "widgets", "Widget", KubeObject)
 LABEL = {"live": "yes"}
 SELECTOR = "live=yes"
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @asynccontextmanager
