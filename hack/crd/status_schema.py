@@ -77,7 +77,7 @@ def _node(info: msgspec.inspect.Type, kubernetes: dict[str, Schema], integer_for
         case msgspec.inspect.StructType():
             return _struct(info, kubernetes)
         case msgspec.inspect.DictType(value_type=value):
-            return {"type": "object", "additionalProperties": _node(value, kubernetes)}
+            return {"type": "object", "additionalProperties": _node(value, kubernetes), **_map_type(value)}
         case msgspec.inspect.VarTupleType(item_type=item):
             return {"type": "array", "items": _node(item, kubernetes), **_list_type(item)}
         case msgspec.inspect.UnionType(types=types):
@@ -91,3 +91,8 @@ def _list_type(item: msgspec.inspect.Type) -> Schema:
     if isinstance(item, msgspec.inspect.StructType) and item.cls is Condition:
         return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     return {"x-kubernetes-list-type": "atomic"}
+
+
+def _map_type(value: msgspec.inspect.Type) -> Schema:
+    """One writer's records: to track who owns which field of each would cost the server most of a status write."""
+    return {"x-kubernetes-map-type": "atomic"} if isinstance(value, msgspec.inspect.StructType) else {}

@@ -40,11 +40,12 @@ def ignore_action(action: Action, error: Exception | None) -> None:
 
 @dataclass
 class Execution:
-    """What came of a plan. failures: by group, or None for the ModelInfer's own, the first thing that went wrong.
+    """What comes of a plan. failures: by group, or None for the ModelInfer's own, the first thing that went wrong.
 
     errors are worth an immediate, rate-limited retry; a collision is not, it waits for the name to be free.
     """
 
+    is_wanted: Callable[[], bool]
     failures: dict[int | None, Failure] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     collisions: list[str] = field(default_factory=list)
@@ -78,13 +79,15 @@ class Executor:
         self._observe = observe
         self._successes: Counter[Proven] = Counter()  # since the last failure: what has worked need not start slowly
 
-    async def execute(self, plan: Plan, owner: OwnerIdentity) -> Execution:
-        """Never raises an action's error: see `Execution`.
+    async def execute(
+        self, plan: Plan, owner: OwnerIdentity, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Execution:
+        """Never raises an action's error: see `Execution`. No action begins once the plan is not wanted any more.
 
         Stages follow one another in each group. While the last actions of a stage are under way the next one begins,
         with the groups that are through; only what is of no group is waited for by all, and waits for all.
         """
-        execution, turns = Execution(), Turns()
+        execution, turns = Execution(is_wanted), Turns()
         async with asyncio.TaskGroup() as running:
             begun: list[asyncio.Task[None]] = []
             for stage in plan.stages:
@@ -122,7 +125,7 @@ class Executor:
     async def _attempt(self, action: Action, owner: OwnerIdentity, execution: Execution, turn: "Turn") -> None:
         """A collision is an outcome and not an error: one foreign pod must not stop what is done for all others."""
         group = group_of(action)
-        if not await turn.has_come(group, execution.failures):
+        if not (await turn.has_come(group, execution.failures) and execution.is_wanted()):
             return
         try:
             await self._perform(action, owner)

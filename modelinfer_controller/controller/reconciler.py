@@ -23,8 +23,8 @@ from modelinfer_controller.planning.observed import Owner
 from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.status import invalid_status, status_of
 
-# A large plan is carried out in portions: the status tells how far it is, and a spec that changes meanwhile is heard.
-ACTIONS_PER_PASS = 768
+# A large plan is carried out in portions: the status tells how far it is, and pods that fail meanwhile are heard.
+ACTIONS_PER_PASS = 2048
 # After it thought about a ModelInfer it leaves it alone for as many times as long, less what costs nobody anything: a
 # thousand pods that become ready one by one are not to cost a thousand looks at all of them, nor the loop all its time.
 REST = 2.0
@@ -106,7 +106,8 @@ class Reconciler:
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
-        execution = await self._executor.execute(portion, identity_of(owner))
+        with self._status.telling_of_new_spec(stored, lambda: status_of(assessment, {})):
+            execution = await self._executor.execute(portion, identity_of(owner), lambda: self._is_wanted(stored))
         status = status_of(assessment, execution.failures)
         # What was done comes back as events, and they lead to a pass that has more to tell.
         is_superseded = not execution.failures and bool(portion.actions or self._is_due(stored.metadata.object_name))
@@ -125,6 +126,13 @@ class Reconciler:
             put_off,
         ]
         return Result(requeue_after=min((wait for wait in waits if wait is not None), default=None))
+
+    def _is_wanted(self, stored: ModelInfer) -> bool:
+        """Whether its spec is still the one that was planned from."""
+        now = self._caches.model_infer(stored.metadata.object_name)
+        if now is None or now.metadata.is_terminating:
+            return False
+        return (now.metadata.uid, now.metadata.generation) == (stored.metadata.uid, stored.metadata.generation)
 
 
 def _failures(execution: Execution) -> list[Announcement]:

@@ -1,6 +1,6 @@
 """Writes the status: one patch, of what differs, and none where nothing does.
 
-While it is on its way the next reconcile decides already, from the status that is being written.
+While it is on its way, or waits for its time, the next reconcile decides already, from the status that will be written.
 
 A JSON patch, because it can test the UID: on the status subresource of a custom resource the server pays no heed to a
 UID in a merge patch's metadata, and a namesake made meanwhile would inherit what its predecessor remembered.
@@ -8,6 +8,8 @@ UID in a merge patch's metadata, and a namesake made meanwhile would inherit wha
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +39,15 @@ class _Writing:
         return self.task.done()
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """The status of that UID was put off, first at that time."""
+
+    uid: str
+    status: ModelInferStatus
+    since: datetime
+
+
 class StatusWriter:
     """One write at a time of each ModelInfer. due_again(key): a future, done once another reconcile is to follow."""
 
@@ -48,11 +59,18 @@ class StatusWriter:
         self._clock = clock
         self._due_again = due_again
         self._writing: dict[str, _Writing] = {}  # by UID
-        self._owed_since: dict[ObjectName, datetime] = {}
+        self._owed: dict[ObjectName, _Owed] = {}
         self._told_at: dict[ObjectName, datetime] = {}
 
     def presumed(self, stored: ModelInfer) -> ModelInfer:
-        """It, with the status that is being written: what a reconcile goes by that does not wait for the answer."""
+        """It, with the status that was decided last, written or not: what the next reconcile goes by."""
+        owed = self._owed.get(stored.metadata.object_name)
+        if owed is not None and owed.uid == stored.metadata.uid:
+            return msgspec.structs.replace(stored, status=owed.status)
+        return self._told(stored)
+
+    def _told(self, stored: ModelInfer) -> ModelInfer:
+        """It, with the status that is being written."""
         writing = self._writing.get(stored.metadata.uid)
         if writing is None or writing.is_over:
             return stored
@@ -61,18 +79,41 @@ class StatusWriter:
     def put_off(self, stored: ModelInfer, status: ModelInferStatus, *, is_superseded: bool) -> timedelta | None:
         """How long telling this may wait, or None if it is to be told now.
 
-        is_superseded: a reconcile that has more to tell follows at once. Counts and messages wait for it; and without
-        it they follow one another by a second at least. What decisions are made from and what people wait for never
-        waits; but a first status may, all of which is read off the spec and the pods.
+        is_superseded: a reconcile that has more to tell follows at once. Counts, messages and what was complete wait
+        for it; and without it they follow one another by a second at least. What a restart could not find out again
+        and what people wait for never waits; but a first status may, all of which is read off the spec and the pods.
         """
-        before = self.presumed(self._latest(stored)).status
+        before = self._told(self._latest(stored)).status
         is_first = before.observed_generation == 0
         if before == status or (not is_first and _essence(before) != _essence(status)):
             return None
-        name, now = stored.metadata.object_name, self._clock.now()
-        since = self._owed_since.setdefault(name, now) if is_superseded else self._told_at.get(name)
-        left = since + MAX_STALENESS - now if since is not None else timedelta(0)
-        return left if left > timedelta(0) else None
+        name, uid, now = stored.metadata.object_name, stored.metadata.uid, self._clock.now()
+        owed = self._owed.get(name)
+        owed_since = owed.since if owed is not None and owed.uid == uid else now
+        begins = owed_since if is_superseded else self._told_at.get(name)
+        left = begins + MAX_STALENESS - now if begins is not None else timedelta(0)
+        if left <= timedelta(0):
+            return None
+        self._owed[name] = _Owed(uid, status, owed_since)
+        return left
+
+    @contextmanager
+    def telling_of_new_spec(self, stored: ModelInfer, status: Callable[[], ModelInferStatus]) -> Iterator[None]:
+        """What goes on for longer than MAX_STALENESS does not keep the status from saying that the spec was seen."""
+
+        def tell_meanwhile() -> None:
+            writing = self._writing.get(stored.metadata.uid)
+            if writing is None or not writing.is_over:  # what a write came to is for the next `tell` to raise
+                self._begin(stored, status())
+
+        if self._told(stored).status.observed_generation == stored.metadata.generation:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(MAX_STALENESS.total_seconds(), tell_meanwhile)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def write(self, stored: ModelInfer, status: ModelInferStatus) -> None:
         """Patches the status of exactly that ModelInfer, and waits for the answer.
@@ -96,7 +137,7 @@ class StatusWriter:
 
     def forget(self, key: ObjectName) -> None:
         """The ModelInfer is gone."""
-        self._owed_since.pop(key, None)
+        self._owed.pop(key, None)
         self._told_at.pop(key, None)
         self._writing = {u: w for u, w in self._writing.items() if w.name != key or not w.is_over}
 
@@ -111,7 +152,7 @@ class StatusWriter:
     def _begin(self, stored: ModelInfer, status: ModelInferStatus) -> _Writing | None:
         """Hands the status to the write that goes on, or begins one; None where nothing differs."""
         name, uid = stored.metadata.object_name, stored.metadata.uid
-        self._owed_since.pop(name, None)
+        self._owed.pop(name, None)
         if uid in self._writing and self._writing[uid].is_over:
             self._end(uid)
         if writing := self._writing.get(uid):
@@ -167,9 +208,10 @@ class StatusWriter:
 
 
 def _essence(status: ModelInferStatus) -> tuple[object, ...]:
-    """What decisions are made from, and what `kubectl wait` waits for."""
+    """What the pods do not show, and what `kubectl wait` waits for."""
     verdicts = tuple((condition.type, condition.status) for condition in status.conditions)
-    return status.observed_generation, status.groups, status.current_revision, status.update_revision, verdicts
+    groups = {ordinal: (record.revision, record.rebuilds) for ordinal, record in status.groups.items()}
+    return status.observed_generation, groups, status.current_revision, status.update_revision, verdicts
 
 
 def _operations(

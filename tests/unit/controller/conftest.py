@@ -10,6 +10,7 @@ from typing import Any
 import pytest_asyncio
 
 from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.app.assemble import assemble
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.cache.together import run_together
@@ -54,6 +55,23 @@ class Shell:
         made = [f"{call.verb} {call.resource}" for call in self.cluster.api.audit.writes("shell")]
         self.cluster.api.audit.clear()
         return made
+
+
+class NoEvents:
+    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None: ...
+
+
+@asynccontextmanager
+async def controlled(cluster: SimulatedControlPlane, client: Client, **options: Any) -> AsyncIterator[None]:
+    """The whole controller at work for as long as the context is open; options are those of `assemble`."""
+    assembly = assemble(client, NoEvents(), clock=cluster.clock, random=random.Random(0), **options)
+    running = [asyncio.create_task(assembly.run_caches()), asyncio.create_task(assembly.run_workers())]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -2,41 +2,27 @@
 
 import asyncio
 import itertools
-import random
 from collections.abc import Callable
 
-from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.assemble import Observers, assemble
+from modelinfer_controller.app.assemble import Observers
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from tests.unit.controller.conftest import CRD, NAMESPACE, spec
-
-
-class NoEvents:
-    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None: ...
+from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec
 
 
 async def looks(processor_time: Callable[[], float]) -> list[float]:
     """When the controller looked at a ModelInfer of five groups, from its creation until it has been at rest."""
     times: list[float] = []
     now = asyncio.get_running_loop().time
-    async with SimulatedControlPlane(definitions=[CRD]) as cluster:
-        assembly = assemble(
-            cluster.client("controller"),
-            NoEvents(),
-            clock=cluster.clock,
-            random=random.Random(0),
-            processor_time=processor_time,
-            observers=Observers(on_assessment=lambda assessment: times.append(now())),
-        )
-        running = [asyncio.create_task(assembly.run_caches()), asyncio.create_task(assembly.run_workers())]
+    observers = Observers(on_assessment=lambda assessment: times.append(now()))
+    async with (
+        SimulatedControlPlane(definitions=[CRD]) as cluster,
+        controlled(cluster, cluster.client("controller"), processor_time=processor_time, observers=observers),
+    ):
         await cluster.client("user").create(
             MODEL_INFERS, NAMESPACE, {"metadata": {"name": "demo"}, "spec": spec(replicas=5)}
         )
         await asyncio.sleep(60)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
     return times
 
 

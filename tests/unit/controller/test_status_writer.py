@@ -116,6 +116,28 @@ async def test_a_first_status_waits_only_for_a_pass_that_follows(shell: Shell) -
     assert writer.put_off(stored, WRITTEN, is_superseded=False) is None
 
 
+COMPLETED = replace(WRITTEN, groups=WRITTEN.groups | {"1": GroupRecord(revision="demo-a", complete={"decode": 1})})
+
+
+async def test_what_was_complete_may_wait_and_the_next_pass_knows_it(shell: Shell) -> None:
+    """Else a pod that is lost within that second would be one that was never there."""
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    assert writer.put_off(stored, COMPLETED, is_superseded=True) == timedelta(seconds=1)
+    assert writer.presumed(stored).status == COMPLETED
+    assert (await shell.get("demo")).status == WRITTEN
+
+
+async def test_a_namesake_does_not_inherit_what_was_put_off(shell: Shell) -> None:
+    writer = writer_of(shell)
+    predecessor = await shell.model_infer()
+    assert writer.put_off(predecessor, WRITTEN, is_superseded=True) is not None
+    await shell.delete(predecessor)
+    namesake = await shell.model_infer()
+    assert writer.presumed(namesake) is namesake
+    assert writer.put_off(namesake, WRITTEN, is_superseded=True) == timedelta(seconds=1)
+
+
 async def test_a_status_that_is_told_already_is_not_put_off(shell: Shell) -> None:
     writer = writer_of(shell)
     stored = await told(shell, writer)
