@@ -49,6 +49,7 @@ class Assembly:
     async def run_workers(self) -> None:
         try:
             await self.controller.run()
+            await self.status_writer.drain()
         finally:
             await self.status_writer.close()
 
@@ -77,7 +78,7 @@ def assemble(
     observer = Observer(caches)
     connect(caches, queue)
     announcements = Announcements(events)
-    status_writer = StatusWriter(client, caches, clock, queue.due_again)
+    status_writer = StatusWriter(client, caches, clock, queue.add)
     reconciler = Reconciler(
         caches,
         observer,

@@ -17,6 +17,9 @@ from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipL
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 FLUSH_TIMEOUT = 2.0
+# Allocated since the last look at the young ones, before the collector looks again. Python's 700 is gone with every few
+# requests; what holds a response and its task together is freed without the collector.
+YOUNG_OBJECTS = 20_000
 SYNC_REMINDER = 30.0  # seconds between two lines that say which caches are still waited for
 
 
@@ -112,6 +115,7 @@ class Manager:
         finally:
             gc.enable()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
 
     async def _lead(self) -> None:
         """Ends after the queue was shut down, with everything else stopped, so that the lease goes last."""

@@ -24,57 +24,65 @@ from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import Invalid, NotFound
 
 MAX_STALENESS = timedelta(seconds=1)
+# Each costs the server about what a pod costs it: schedulers and kubelets are not to wait behind hundreds of them, and
+# what waits in the line takes in what there is to tell meanwhile.
+MAX_IN_FLIGHT = 8
 
 
 class _Writing:
-    """A write that goes on: of `wanted`, and again if that changes meanwhile. Its task ends with the error, or None."""
+    """A write in the line or under way: of `wanted`, and again if that changes meanwhile."""
 
-    def __init__(self, name: ObjectName, wanted: ModelInferStatus) -> None:
-        self.name = name
+    def __init__(self, stored: ModelInfer, wanted: ModelInferStatus) -> None:
+        self.stored = stored
         self.wanted = wanted
-        self.task: asyncio.Task[Exception | None]
+        self.task: asyncio.Task[None] | None = None
+        self.error: Exception | None = None  # what it came to, once it is over
+        self.is_awaited = False
 
     @property
-    def is_over(self) -> bool:
-        return self.task.done()
+    def name(self) -> ObjectName:
+        return self.stored.metadata.object_name
 
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """The status of that UID was put off, first at that time."""
+    """That status was put off, first at that time."""
 
-    uid: str
+    stored: ModelInfer
     status: ModelInferStatus
     since: datetime
 
 
 class StatusWriter:
-    """One write at a time of each ModelInfer. due_again(key): a future, done once another reconcile is to follow."""
+    """One write at a time of each ModelInfer, MAX_IN_FLIGHT of all that nobody waits for.
+
+    on_failure(key): a write that nobody waited for came to nothing, and another reconcile is to follow.
+    """
 
     def __init__(
-        self, client: Client, caches: Caches, clock: Clock, due_again: Callable[[ObjectName], "asyncio.Future[None]"]
+        self, client: Client, caches: Caches, clock: Clock, on_failure: Callable[[ObjectName], None] = lambda key: None
     ) -> None:
         self._client = client
         self._caches = caches
         self._clock = clock
-        self._due_again = due_again
-        self._writing: dict[str, _Writing] = {}  # by UID
+        self._on_failure = on_failure
+        self._writing: dict[str, _Writing] = {}  # by UID, those in the line among them
+        self._line: dict[str, _Writing] = {}
+        self._failing: set[ObjectName] = set()  # the last write was in vain
         self._owed: dict[ObjectName, _Owed] = {}
         self._told_at: dict[ObjectName, datetime] = {}
 
     def presumed(self, stored: ModelInfer) -> ModelInfer:
         """It, with the status that was decided last, written or not: what the next reconcile goes by."""
         owed = self._owed.get(stored.metadata.object_name)
-        if owed is not None and owed.uid == stored.metadata.uid:
+        if owed is not None and _is_same(owed.stored, stored):
             return msgspec.structs.replace(stored, status=owed.status)
         return self._told(stored)
 
     def _told(self, stored: ModelInfer) -> ModelInfer:
         """It, with the status that is being written."""
         writing = self._writing.get(stored.metadata.uid)
-        if writing is None or writing.is_over:
-            return stored
-        return msgspec.structs.replace(stored, status=writing.wanted)
+        return stored if writing is None else msgspec.structs.replace(stored, status=writing.wanted)
 
     def put_off(self, stored: ModelInfer, status: ModelInferStatus, *, is_superseded: bool) -> timedelta | None:
         """How long telling this may wait, or None if it is to be told now.
@@ -87,74 +95,81 @@ class StatusWriter:
         is_first = before.observed_generation == 0
         if before == status or (not is_first and _essence(before) != _essence(status)):
             return None
-        name, uid, now = stored.metadata.object_name, stored.metadata.uid, self._clock.now()
+        if stored.metadata.uid in self._line:
+            return None  # costs no further request
+        name, now = stored.metadata.object_name, self._clock.now()
         owed = self._owed.get(name)
-        owed_since = owed.since if owed is not None and owed.uid == uid else now
+        owed_since = owed.since if owed is not None and _is_same(owed.stored, stored) else now
         begins = owed_since if is_superseded else self._told_at.get(name)
         left = begins + MAX_STALENESS - now if begins is not None else timedelta(0)
         if left <= timedelta(0):
             return None
-        self._owed[name] = _Owed(uid, status, owed_since)
+        self._owed[name] = _Owed(stored, status, owed_since)
         return left
 
     @contextmanager
     def telling_of_new_spec(self, stored: ModelInfer, status: Callable[[], ModelInferStatus]) -> Iterator[None]:
         """What goes on for longer than MAX_STALENESS does not keep the status from saying that the spec was seen."""
-
-        def tell_meanwhile() -> None:
-            writing = self._writing.get(stored.metadata.uid)
-            if writing is None or not writing.is_over:  # what a write came to is for the next `tell` to raise
-                self._begin(stored, status())
-
         if self._told(stored).status.observed_generation == stored.metadata.generation:
             yield
             return
-        timer = asyncio.get_running_loop().call_later(MAX_STALENESS.total_seconds(), tell_meanwhile)
+        seconds = MAX_STALENESS.total_seconds()
+        timer = asyncio.get_running_loop().call_later(seconds, lambda: self._hand_in(stored, status()))
         try:
             yield
         finally:
             timer.cancel()
 
     async def write(self, stored: ModelInfer, status: ModelInferStatus) -> None:
-        """Patches the status of exactly that ModelInfer, and waits for the answer.
+        """Patches the status of exactly that ModelInfer, before all that is in the line, and waits for the answer.
 
         Raises what the server or the connection had against it.
         """
-        if writing := self._begin(stored, status):
-            await asyncio.wait((writing.task,))
-            self._end(stored.metadata.uid)
+        if (writing := self._hand_in(stored, status)) is None:
+            return
+        writing.is_awaited = True
+        if (task := writing.task) is None:
+            task = self._start(writing)
+        await asyncio.wait((task,))
+        if writing.error is not None:
+            raise writing.error
 
     async def tell(self, stored: ModelInfer, status: ModelInferStatus) -> None:
-        """`write`, but returns as soon as another reconcile of the key is due: no decision waits for the telling.
+        """`write`, but in the line, and without waiting for the answer.
 
-        What goes wrong after that is raised by the next call for the same ModelInfer.
+        Except after a failure: then it waits, and raises, so that the retries come at growing intervals.
         """
-        if writing := self._begin(stored, status):
-            due_again = self._due_again(stored.metadata.object_name)
-            await asyncio.wait((writing.task, due_again), return_when=asyncio.FIRST_COMPLETED)
-            if writing.is_over:
-                self._end(stored.metadata.uid)
+        if stored.metadata.object_name in self._failing:
+            await self.write(stored, status)
+        else:
+            self._hand_in(stored, status)
 
     def forget(self, key: ObjectName) -> None:
         """The ModelInfer is gone."""
         self._owed.pop(key, None)
         self._told_at.pop(key, None)
-        self._writing = {u: w for u, w in self._writing.items() if w.name != key or not w.is_over}
+        self._failing.discard(key)
+
+    async def drain(self) -> None:
+        """Ends when everything that was told, or put off, is written; or has failed, which nobody hears any more."""
+        for owed in list(self._owed.values()):
+            self._hand_in(owed.stored, owed.status)
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
 
     async def close(self) -> None:
-        """Breaks off what is still being written: nothing, once the queue is drained."""
-        tasks = [writing.task for writing in self._writing.values()]
+        """Breaks off what is still being written: nothing, once it is drained."""
+        self._line.clear()
+        tasks = self._under_way()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._writing.clear()
 
-    def _begin(self, stored: ModelInfer, status: ModelInferStatus) -> _Writing | None:
-        """Hands the status to the write that goes on, or begins one; None where nothing differs."""
+    def _hand_in(self, stored: ModelInfer, status: ModelInferStatus) -> _Writing | None:
+        """Hands the status to the write that goes on or waits, or to a new one; None where nothing differs."""
         name, uid = stored.metadata.object_name, stored.metadata.uid
         self._owed.pop(name, None)
-        if uid in self._writing and self._writing[uid].is_over:
-            self._end(uid)
         if writing := self._writing.get(uid):
             writing.wanted = status
             return writing
@@ -162,28 +177,45 @@ class StatusWriter:
         if not status_patch(latest.status, status):
             return None
         self._told_at[name] = self._clock.now()
-        begun = self._writing[uid] = _Writing(name, status)
-        begun.task = asyncio.create_task(self._carry_out(latest, begun), name=f"status of {name}")
-        return begun
+        writing = self._writing[uid] = self._line[uid] = _Writing(latest, status)
+        self._advance()
+        return writing
 
-    def _end(self, uid: str) -> None:
-        """Raises what the write that is over came to."""
-        if (error := self._writing.pop(uid).task.result()) is not None:
-            raise error
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        return [writing.task for writing in self._writing.values() if writing.task is not None]
 
-    async def _carry_out(self, stored: ModelInfer, writing: _Writing) -> Exception | None:
+    def _advance(self) -> None:
+        while self._line and len(self._writing) - len(self._line) < MAX_IN_FLIGHT:
+            self._start(next(iter(self._line.values())))
+
+    def _start(self, writing: _Writing) -> asyncio.Task[None]:
+        uid = writing.stored.metadata.uid
+        self._line.pop(uid)
+        writing.task = asyncio.create_task(self._carry_out(uid, writing), name=f"status of {writing.name}")
+        return writing.task
+
+    async def _carry_out(self, uid: str, writing: _Writing) -> None:
         written: ModelInferStatus | None = None
+        writing.stored = self._latest(writing.stored)  # it may have waited for long
         try:
             while written is not writing.wanted:
                 written = writing.wanted
-                stored = await self._patch(stored, written)
-        except NotFound:
-            return None
-        except Invalid as error:
-            return error if self._is_there(stored) else None
+                writing.stored = await self._patch(writing.stored, written)
+            self._failing.discard(writing.name)
         except Exception as error:
-            return error
-        return None
+            self._fail(writing, error)
+        # Since what is wanted was looked at last nothing was awaited: what comes from now on begins a write of its own.
+        del self._writing[uid]
+        self._advance()
+
+    def _fail(self, writing: _Writing, error: Exception) -> None:
+        if isinstance(error, NotFound) or (isinstance(error, Invalid) and not self._is_there(writing.stored)):
+            return
+        self._failing.add(writing.name)
+        if writing.is_awaited:
+            writing.error = error
+        else:
+            self._on_failure(writing.name)
 
     async def _patch(self, stored: ModelInfer, status: ModelInferStatus) -> ModelInfer:
         if not (patch := status_patch(stored.status, status)):
@@ -199,12 +231,16 @@ class StatusWriter:
     def _latest(self, stored: ModelInfer) -> ModelInfer:
         """As cache and own writes show it now, which may be later than the reconcile began."""
         latest = self._caches.model_infer(stored.metadata.object_name)
-        return latest if latest is not None and latest.metadata.uid == stored.metadata.uid else stored
+        return latest if latest is not None and _is_same(latest, stored) else stored
 
     def _is_there(self, stored: ModelInfer) -> bool:
         """Whether that very ModelInfer still bears its name, so far as the cache knows; the retry knows better."""
         cached = self._caches.model_infers.lister.get(stored.metadata.object_name)
-        return cached is not None and cached.metadata.uid == stored.metadata.uid
+        return cached is not None and _is_same(cached, stored)
+
+
+def _is_same(one: ModelInfer, other: ModelInfer) -> bool:
+    return one.metadata.uid == other.metadata.uid
 
 
 def _essence(status: ModelInferStatus) -> tuple[object, ...]:

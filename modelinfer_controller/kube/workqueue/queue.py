@@ -34,7 +34,6 @@ class WorkQueue(Generic[K]):
         self._delayed: dict[K, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._drains: set[asyncio.Future[None]] = set()
-        self._awaited: dict[K, asyncio.Future[None]] = {}  # in work, and somebody wants to know when they are due again
         self._is_shut_down = False
 
     def __len__(self) -> int:
@@ -44,15 +43,6 @@ class WorkQueue(Generic[K]):
     def is_due(self, item: K) -> bool:
         """Whether the item was added since a worker last got it: another run of it follows at once."""
         return item in self._dirty
-
-    def due_again(self, item: K) -> asyncio.Future[None]:
-        """For who has the item in work: done as soon as it is dirty, cancelled by `done` if it never was."""
-        awaited = self._awaited.get(item)
-        if awaited is None:
-            awaited = self._awaited[item] = asyncio.get_running_loop().create_future()
-            if item in self._dirty:
-                awaited.set_result(None)
-        return awaited
 
     @property
     def is_shut_down(self) -> bool:
@@ -66,8 +56,6 @@ class WorkQueue(Generic[K]):
         self._dirty[item] = self._time()
         if item not in self._in_work:
             self._enqueue(item)
-        elif item in self._awaited and not self._awaited[item].done():
-            self._awaited[item].set_result(None)
 
     def add_after(self, item: K, seconds: float) -> None:
         """Adds the item then; of several deadlines of one item the soonest counts. <= 0 is `add`."""
@@ -115,8 +103,6 @@ class WorkQueue(Generic[K]):
     def done(self, item: K) -> None:
         """Ends the work on an item from `get`, and queues it again if it was added meanwhile."""
         self._metrics.work_duration(self._time() - self._in_work.pop(item))
-        if (awaited := self._awaited.pop(item, None)) is not None:
-            awaited.cancel()
         if item in self._dirty:
             self._enqueue(item)
         elif not self._queue and not self._in_work:

@@ -1,6 +1,6 @@
 """The one status patch: nothing where nothing differs, and what may wait for the next pass."""
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
 from modelinfer_controller.controller.kinds import MODEL_INFERS
-from modelinfer_controller.controller.status_writer import StatusWriter, status_patch
+from modelinfer_controller.controller.status_writer import MAX_IN_FLIGHT, StatusWriter, status_patch
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import InternalError
 from modelinfer_controller.simulator.faults import Faults, Rates
@@ -72,11 +73,10 @@ SLOW = Rates(latency=0.02)
 
 
 def writer_of(
-    shell: Shell, due_again: asyncio.Future[None] | None = None, faults: Faults | None = None
+    shell: Shell, faults: Faults | None = None, on_failure: Callable[[ObjectName], None] = lambda key: None
 ) -> StatusWriter:
-    due = due_again if due_again is not None else asyncio.get_running_loop().create_future()
     client = Client((faults or Faults(0, SLOW)).wrap(shell.cluster.transport("shell")))
-    return StatusWriter(client, shell.caches, shell.cluster.clock, lambda key: due)
+    return StatusWriter(client, shell.caches, shell.cluster.clock, on_failure)
 
 
 async def told(shell: Shell, writer: StatusWriter) -> ModelInfer:
@@ -164,10 +164,8 @@ async def test_what_is_decided_from_never_waits(shell: Shell, after: ModelInferS
 
 async def test_the_next_decision_does_not_wait_for_the_server_and_goes_by_what_is_being_written(shell: Shell) -> None:
     """The newest status is what the server has in the end, in as many requests as were needed."""
-    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    writer = writer_of(shell, due_again)
+    writer = writer_of(shell)
     stored = await told(shell, writer)
-    due_again.set_result(None)
     for replicas in (3, 4, 5):
         await writer.tell(stored, replace(WRITTEN, replicas=replicas))
         assert writer.presumed(stored).status.replicas == replicas
@@ -177,31 +175,89 @@ async def test_the_next_decision_does_not_wait_for_the_server_and_goes_by_what_i
     assert len(shell.writes()) <= 2
 
 
-async def test_an_answer_that_nobody_waited_for_is_heard_by_the_next_pass(shell: Shell) -> None:
+async def test_a_failure_that_nobody_waited_for_asks_for_another_pass_which_waits_and_raises(shell: Shell) -> None:
+    """Until a write succeeds: else each pass would end well, and the retries come without a pause."""
     faults = Faults(0, SLOW)
-    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    writer = writer_of(shell, due_again, faults)
+    failures: list[ObjectName] = []
+    writer = writer_of(shell, faults, failures.append)
     stored = await told(shell, writer)
-    due_again.set_result(None)
     faults.rates = Rates(latency=0.02, internal_error=1.0)
     await writer.tell(stored, replace(WRITTEN, replicas=3))
+    assert not failures
     await shell.sleep(1)
+    assert failures == [stored.metadata.object_name]
     assert writer.presumed(stored).status == WRITTEN
-    with pytest.raises(InternalError):
-        await writer.tell(stored, replace(WRITTEN, replicas=3))
+    for _ in range(2):
+        with pytest.raises(InternalError):
+            await writer.tell(stored, replace(WRITTEN, replicas=3))
+    assert len(failures) == 1
     faults.rates = SLOW
-    await writer.write(stored, replace(WRITTEN, replicas=3))
+    await writer.tell(stored, replace(WRITTEN, replicas=3))
     assert (await shell.get("demo")).status.replicas == 3
+    await writer.tell(stored, replace(WRITTEN, replicas=4))
+    assert (await shell.get("demo")).status.replicas == 3
+    await writer.drain()
+    assert (await shell.get("demo")).status.replicas == 4
+
+
+MANY = 5 * MAX_IN_FLIGHT
+
+
+async def told_of_many(shell: Shell, writer: StatusWriter) -> list[ModelInfer]:
+    """Handed in at the same time; all but the first few wait in the line."""
+    stored = [await shell.model_infer(f"demo-{number}") for number in range(MANY)]
+    for one in stored:
+        await writer.tell(one, WRITTEN)
+    return stored
+
+
+async def test_few_are_written_at_once_and_all_in_the_end(shell: Shell) -> None:
+    writer = writer_of(shell, Faults(0, Rates(latency=1.0)))
+    stored = await told_of_many(shell, writer)
+    shell.writes()
+    await shell.sleep(1)
+    assert 0 < len(shell.writes()) <= 2 * MAX_IN_FLIGHT
+    await writer.drain()
+    assert [(await shell.get(one.metadata.name)).status for one in stored] == [WRITTEN] * MANY
+
+
+async def test_what_waits_in_the_line_takes_in_what_comes(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await told_of_many(shell, writer)
+    shell.writes()
+    later = replace(WRITTEN, replicas=9)
+    assert writer.put_off(stored[-1], later, is_superseded=True) is None
+    await writer.tell(stored[-1], later)
+    await writer.drain()
+    assert (await shell.get(stored[-1].metadata.name)).status == later
+    assert len(shell.writes()) == MANY
+
+
+async def test_what_is_waited_for_passes_the_line(shell: Shell) -> None:
+    writer = writer_of(shell, Faults(0, Rates(latency=1.0)))
+    stored = await told_of_many(shell, writer)
+    shell.writes()
+    await writer.write(stored[-1], replace(WRITTEN, replicas=9))
+    assert (await shell.get(stored[-1].metadata.name)).status.replicas == 9
+    assert len(shell.writes()) <= 2 * MAX_IN_FLIGHT
+    await writer.drain()
+
+
+async def test_what_was_put_off_is_written_before_the_end(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await told(shell, writer)
+    assert writer.put_off(stored, COMPLETED, is_superseded=True) is not None
+    await writer.drain()
+    assert (await shell.get("demo")).status == COMPLETED
 
 
 async def test_nothing_goes_on_after_the_close(shell: Shell) -> None:
-    due_again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    writer = writer_of(shell, due_again)
-    stored = await told(shell, writer)
-    due_again.set_result(None)
-    await writer.tell(stored, replace(WRITTEN, replicas=3))
+    writer = writer_of(shell)
+    stored = await told_of_many(shell, writer)
     await writer.close()
-    assert writer.presumed(stored) is stored
+    await shell.sleep(5)
+    assert [(await shell.get(one.metadata.name)).status for one in stored] == [ModelInferStatus()] * MANY
+    assert writer.presumed(stored[0]) is stored[0]
 
 
 async def test_the_status_of_a_namesake_is_not_touched(shell: Shell) -> None:

@@ -208,34 +208,3 @@ async def test_metrics_tell_depth_latency_duration_and_retries() -> None:
         ("worked", 5),
         ("retry", 1),
     ]
-
-
-async def test_who_works_on_an_item_hears_of_it_when_it_is_due_again() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("a")
-    await queue.get()
-    heard = queue.due_again("a")
-    queue.add("b")
-    assert not heard.done()
-    queue.add("a")
-    assert heard.done()
-    assert queue.due_again("a").done()
-
-
-async def test_an_item_that_was_due_again_before_anybody_asked_is_heard_of_at_once() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("a")
-    await queue.get()
-    queue.add("a")
-    assert queue.due_again("a").done()
-
-
-async def test_nobody_waits_for_an_item_after_its_work_is_done() -> None:
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("a")
-    heard = queue.due_again(await queue.get())
-    queue.done("a")
-    assert heard.cancelled()
-    queue.add("a")
-    await queue.get()
-    assert not queue.due_again("a").done()
