@@ -91,12 +91,14 @@ class Executor:
         async with asyncio.TaskGroup() as running:
             begun: list[asyncio.Task[None]] = []
             for stage in plan.stages:
-                is_for_all = any(group_of(action) is None for action in stage)
-                if is_for_all and begun:
-                    await asyncio.wait(begun)
+                if any(group_of(action) is None for action in stage):
+                    if begun:
+                        await asyncio.wait(begun)
+                    await self._run_stage(stage, owner, execution, turns)
+                    continue
                 all_run = asyncio.Event()
                 begun.append(running.create_task(self._run_stage(stage, owner, execution, turns, all_run.set)))
-                await (begun[-1] if is_for_all else all_run.wait())
+                await all_run.wait()
         return execution
 
     async def _run_stage(
@@ -105,7 +107,7 @@ class Executor:
         owner: OwnerIdentity,
         execution: Execution,
         turns: "Turns",
-        when_all_run: Callable[[], None],
+        when_all_run: Callable[[], None] = lambda: None,
     ) -> None:
         kinds = {(owner.namespace, type(action)) for action in stage}
         first = 1 + min((self._successes[kind] for kind in kinds), default=0)
