@@ -1,8 +1,6 @@
 """The informers of one process: made in one place, started, awaited and ended together."""
 
-import asyncio
-import gc
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from modelinfer_controller.api.core import KubeObject
@@ -19,15 +17,9 @@ T = TypeVar("T", bound=KubeObject)
 
 AnyInformer: TypeAlias = SharedInformer[Any] | OptionalInformer[Any]
 
-MAX_COLLECTOR_PAUSE = 120.0
-
 
 class InformerGroup:
-    """Makes informers over the same namespaces (none given: all of them) and runs them.
-
-    With freeze_collector the cycle collector is off during the initial lists, where it would search ever more objects
-    that live on anyway, and does not look at them afterwards.
-    """
+    """Makes informers over the same namespaces (none given: all of them) and runs them."""
 
     def __init__(
         self,
@@ -36,13 +28,11 @@ class InformerGroup:
         random: Random,
         namespaces: Sequence[str] = (),
         use_streaming_list: bool = False,
-        freeze_collector: bool = False,
     ) -> None:
         self._client = client
         self._random = random
         self._namespaces = tuple(dict.fromkeys(namespaces))
         self._use_streaming_list = use_streaming_list
-        self._freeze_collector = freeze_collector
         self._informers: list[AnyInformer] = []
 
     @property
@@ -94,25 +84,7 @@ class InformerGroup:
 
     async def run(self) -> NoReturn:
         """Ends by cancellation, and with the first informer that fails."""
-        coroutines: list[tuple[str, Coroutine[Any, Any, Any]]] = [
-            (f"informer-{informer.name}", informer.run()) for informer in self._informers
-        ]
-        if self._freeze_collector:
-            coroutines.append(("collector", self._keep_collector_off_the_caches()))
-        await run_together(coroutines)
-
-    async def _keep_collector_off_the_caches(self) -> NoReturn:
-        gc.disable()
-        try:
-            async with asyncio.timeout(MAX_COLLECTOR_PAUSE):
-                await self.wait_for_sync()
-        except TimeoutError:
-            pass
-        finally:
-            gc.enable()
-        gc.freeze()
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("nobody completes this future")
+        await run_together((f"informer-{informer.name}", informer.run()) for informer in self._informers)
 
     def _shared(
         self, resource: Resource[T], label_selector: str, field_selector: str, indexers: Indexers[T] | None

@@ -1,6 +1,7 @@
 """The order of starting and stopping, and what ends the process."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator
 
@@ -18,6 +19,7 @@ from modelinfer_controller.kube.lease import LEASES
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from modelinfer_controller.simulator.deletion import DeleteOptions
+from modelinfer_controller.simulator.faults import Faults, Rates
 from modelinfer_controller.simulator.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from modelinfer_controller.simulator.transport import InProcessTransport
 
@@ -50,6 +52,20 @@ async def test_it_works_until_it_is_told_to_stop(cluster: SimulatedControlPlane)
         await asyncio.sleep(5)
         assert await user.available() == 2
     assert noting.notes == ["servers start", "events are sent", "events flushed", "servers stop"]
+
+
+async def test_the_collector_is_off_until_the_caches_are_full(cluster: SimulatedControlPlane) -> None:
+    telemetry = Telemetry(server="https://server:6443", workers=4)
+    slow = Faults(0, Rates(latency=1.0)).wrap(cluster.transport("controller"))
+    try:
+        async with running(make_manager(make_assembly(slow, cluster, telemetry), Noting())):
+            await asyncio.sleep(0.01)
+            assert not gc.isenabled()
+            await asyncio.sleep(10)
+            assert gc.isenabled()
+            assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 async def test_the_lease_is_released_last_of_all_and_the_next_leads_at_once(cluster: SimulatedControlPlane) -> None:

@@ -1,7 +1,6 @@
 """Informers against a server that fails: what the cache holds and what handlers are told, in virtual time."""
 
 import asyncio
-import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -522,20 +521,3 @@ async def test_two_informers_of_one_resource_both_run() -> None:
     async with at_work(group):
         await group.wait_for_sync()
         assert [len(list(informer.lister.list())) for informer in informers] == [1, 1]
-
-
-async def test_the_collector_is_off_until_the_caches_are_full() -> None:
-    api = FakeApi()
-    api.list_faults.append(REFUSED)
-    group = InformerGroup(Client(api), random=random.Random(1), freeze_collector=True)
-    group.informer(THINGS)
-    try:
-        async with at_work(group):
-            await asyncio.sleep(0.1)
-            assert not gc.isenabled()
-            await group.wait_for_sync()
-            await asyncio.sleep(0.1)
-            assert gc.isenabled()
-            assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
