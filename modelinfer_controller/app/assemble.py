@@ -62,7 +62,7 @@ def assemble(
     random: Random,
     namespaces: Sequence[str] = (),
     workers: int = 32,
-    max_in_flight: int = 48,
+    max_in_flight: int = 64,
     processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),
 ) -> Assembly:
