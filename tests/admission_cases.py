@@ -36,6 +36,16 @@ class Case:
             "spec": self.spec,
         }
 
+    def check(self, status: int, body: Mapping[str, Any]) -> None:
+        """That a server's answer to the creation is what it must be."""
+        if self.is_valid:
+            assert status == 201, body
+            return
+        assert status == 422, body
+        assert body["message"].startswith(f'ModelInfer.workload.volcano.sh "{self.name}" is invalid: ')
+        assert self.field in body["message"]
+        assert self.says in body["message"]
+
 
 def role(name: str = "decode", **fields: Any) -> dict[str, Any]:
     return {"name": name, "entryTemplate": POD_TEMPLATE, **fields}
