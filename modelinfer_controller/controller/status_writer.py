@@ -74,10 +74,13 @@ class StatusWriter:
 
     def presumed(self, stored: ModelInfer) -> ModelInfer:
         """It, with the status that was decided last, written or not: what the next reconcile goes by."""
-        owed = self._owed.get(stored.metadata.object_name)
-        if owed is not None and _is_same(owed.stored, stored):
+        if owed := self._owed_to(stored):
             return msgspec.structs.replace(stored, status=owed.status)
         return self._told(stored)
+
+    def _owed_to(self, stored: ModelInfer) -> _Owed | None:
+        owed = self._owed.get(stored.metadata.object_name)
+        return owed if owed is not None and _is_same(owed.stored, stored) else None
 
     def _told(self, stored: ModelInfer) -> ModelInfer:
         """It, with the status that is being written."""
@@ -98,8 +101,8 @@ class StatusWriter:
         if stored.metadata.uid in self._line:
             return None  # costs no further request
         name, now = stored.metadata.object_name, self._clock.now()
-        owed = self._owed.get(name)
-        owed_since = owed.since if owed is not None and _is_same(owed.stored, stored) else now
+        owed = self._owed_to(stored)
+        owed_since = owed.since if owed is not None else now
         begins = owed_since if is_superseded else self._told_at.get(name)
         left = begins + MAX_STALENESS - now if begins is not None else timedelta(0)
         if left <= timedelta(0):

@@ -103,8 +103,7 @@ class Plane:
         # A garbage collector learns within 30 s of a kind that was just installed, and what it failed at before then
         # waits out a back-off as long again.
         async with asyncio.timeout(90):
-            # Polled, for what is compared is the answer to a GET, on both planes; an event would be the watch's word.
-            while not holds(answer := await self.get(plural, name)):  # noqa: ASYNC110
+            while not holds(answer := await self.get(plural, name)):  # noqa: ASYNC110 -- GET's answer is compared
                 await asyncio.sleep(0.05)
             return answer
 

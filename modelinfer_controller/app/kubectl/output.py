@@ -14,8 +14,8 @@ class Document(msgspec.Struct, frozen=True, rename="camel"):
     """Base of what is printed: camelCase, times as RFC 3339, absent is null."""
 
 
-# mypy cannot follow a base chosen at run time; libyaml's dumper is many times faster, and not in every build of PyYAML.
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+# libyaml's dumper is many times faster, and not in every build of PyYAML.
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # a base chosen at run time
     """Repeats what is repeated: no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:

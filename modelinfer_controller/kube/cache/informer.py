@@ -145,7 +145,7 @@ class SharedInformer(Generic[T]):
         self._retire_reflectors()
         self._synced.clear()
         self._unlisted_scopes = {source.namespace for source in self._sources}
-        for key in self._store.keys():  # noqa: SIM118 -- iterating a store gives objects, and it changes under the loop
+        for key in self._store.object_names():
             self._delete_unseen(key)
 
     # ReflectorSink
@@ -153,7 +153,7 @@ class SharedInformer(Generic[T]):
     async def replace(self, objects: Sequence[T], namespace: str | None) -> None:
         """See `ReflectorSink.replace`. Deletions come first, so that no name or quota is held twice."""
         listed = {obj.metadata.object_name for obj in objects}
-        for key in self._store.keys():  # noqa: SIM118 -- a store iterates objects, and it changes here
+        for key in self._store.object_names():
             if key not in listed and namespace in (None, key.namespace):
                 self._delete_unseen(key)
         is_initial = namespace in self._unlisted_scopes

@@ -48,7 +48,8 @@ class Store(Generic[T]):
     def __contains__(self, key: ObjectName) -> bool:
         return key in self._objects
 
-    def keys(self) -> tuple[ObjectName, ...]:
+    def object_names(self) -> tuple[ObjectName, ...]:
+        """As of now: the store may change while they are gone through."""
         return tuple(self._objects)
 
     def get(self, key: ObjectName) -> T | None:

@@ -26,7 +26,7 @@ class Scene:
 
     async def some_pods(self) -> int:
         """How many there are once it takes more than one round of requests to have made them."""
-        while (made := await self.pod_count()) < IN_FLIGHT:  # noqa: ASYNC110 -- what a user sees, and virtual time
+        while (made := await self.pod_count()) < IN_FLIGHT:  # noqa: ASYNC110 -- a user polls; virtual time
             await asyncio.sleep(0.1)
         return made
 
