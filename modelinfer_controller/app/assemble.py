@@ -61,7 +61,7 @@ def assemble(
     clock: Clock,
     random: Random,
     namespaces: Sequence[str] = (),
-    workers: int = 32,
+    workers: int = 64,
     max_in_flight: int = 64,
     processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),
