@@ -24,9 +24,8 @@ from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import Invalid, NotFound
 
 MAX_STALENESS = timedelta(seconds=1)
-# Each costs the server more than a pod does: neither the children's writes nor schedulers and kubelets are to wait behind
-# hundreds of them, and what waits in the line takes in what there is to tell meanwhile. A server that is busy therefore
-# gets fewer; one that is not answers two at a time faster than there is anything to tell.
+# Each costs the server more than a pod does: neither children nor schedulers and kubelets are to wait behind hundreds,
+# and what waits in the line takes in what there is to tell meanwhile. So a busy server gets fewer.
 MAX_IN_FLIGHT = 2
 
 
