@@ -13,7 +13,7 @@ from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 
-IN_FLIGHT = 64  # the fastest of 32, 48 and 64: the limit is the server's
+IN_FLIGHT = 64  # the fastest of 32, 48, 64 and 96: the limit is the server's
 
 T = TypeVar("T")
 R = TypeVar("R")

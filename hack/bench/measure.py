@@ -18,8 +18,8 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.resource import PODS
 
-# In turns: other work on the machine slows one run or another, and the fastest is the least disturbed. Of three neither
-# best is one that the next three would repeat within a third; the medians are told beside it.
+# In turns: other work on the machine slows one run or another, and the fastest is the least disturbed. The best of
+# three still moved by a third from one measurement to the next.
 REPEATS = 5
 UPDATES = 3  # in a row: a 99th percentile needs more than 99 steps
 WARM_UP = 2.0  # seconds for the controller's start and the API server's own settling

@@ -103,9 +103,11 @@ class Plane:
         # A garbage collector learns within 30 s of a kind that was just installed, and what it failed at before then
         # waits out a back-off as long again.
         async with asyncio.timeout(90):
-            while not holds(answer := await self.get(plural, name)):  # noqa: ASYNC110 -- GET's answer is compared
+            while True:
+                answer = await self.get(plural, name)
+                if holds(answer):
+                    return answer
                 await asyncio.sleep(0.05)
-            return answer
 
     @asynccontextmanager
     async def watching(self, plural: str, version: str, **query: str) -> AsyncIterator[AsyncIterator[Any]]:

