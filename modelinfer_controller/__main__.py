@@ -1,5 +1,5 @@
 """`python -m modelinfer_controller` is the command `modelinfer-controller`."""
 
-from modelinfer_controller.app.cli import main
+from modelinfer_controller.cli import main
 
 main()

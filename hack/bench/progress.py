@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.cache.informer import SharedInformer
@@ -38,7 +38,7 @@ class Progress:
 
     async def follow(self) -> None:
         """Ends by cancellation. An informer, since a busy server ends watches that cannot keep up."""
-        source = ResourceSource(self._client, PODS, self._namespace, labels.NAME)
+        source = ResourceSource(self._client, PODS, self._namespace, well_known.NAME)
         informer = SharedInformer("pods", [source], random=random.Random())
         informer.add_event_handler(self)
         await informer.run()
@@ -64,14 +64,14 @@ class Progress:
             self._lose(pod)
         elif pod.metadata.name not in self.ready:
             self.ready[pod.metadata.name] = pod.metadata.uid
-            group = pod.metadata.labels[labels.GROUP_NAME]
+            group = pod.metadata.labels[well_known.GROUP_NAME]
             self._ready_by_group[group].add(pod.metadata.name)
             if len(self._ready_by_group[group]) == PODS_IN_GROUP:
                 self.group_ready_at.append((time.time(), group))
 
     def _lose(self, pod: Pod) -> None:
         if self.ready.pop(pod.metadata.name, None) is not None:
-            self._ready_by_group[pod.metadata.labels[labels.GROUP_NAME]].discard(pod.metadata.name)
+            self._ready_by_group[pod.metadata.labels[well_known.GROUP_NAME]].discard(pod.metadata.name)
 
     async def until(self, holds: Callable[[], bool]) -> float:
         """The wall-clock time at which the condition was first seen to hold."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelinfer_controller.api import rules
+from modelinfer_controller.api import validation
 from modelinfer_controller.api.modelinfer import API_VERSION, KIND, ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
@@ -46,7 +46,7 @@ class Child:
 def children_of(stored: ModelInfer) -> Iterator[Child]:
     """All that the controller would make of it, in its order: the ControllerRevision, Services, pods."""
     spec_json = bytes(stored.spec)
-    spec = rules.decode(spec_json, stored.metadata.name)
+    spec = validation.decode(spec_json, stored.metadata.name)
     assert isinstance(spec, ModelInferSpec), spec
     owner = Owner(stored.metadata, spec, spec_json, stored.status)
     identity = identity_of(owner)

@@ -8,7 +8,7 @@ from crd.status_schema import status_schema
 from modelinfer_controller.api.markers import rule
 from modelinfer_controller.api.modelinfer import API_VERSION, GROUP, KIND, PERCENTAGE_PATTERN, PLURAL, VERSION
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH
-from modelinfer_controller.api.rules import LONGEST_NAME_MESSAGE, NAME_MESSAGE, NAME_PATTERN
+from modelinfer_controller.api.validation import LONGEST_NAME_MESSAGE, NAME_MESSAGE, NAME_PATTERN
 
 _UPDATE: Final = "self.spec.rolloutStrategy.rollingUpdateConfiguration"
 

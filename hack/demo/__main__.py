@@ -22,7 +22,7 @@ from rich.console import Console
 from demo.clusters import real_cluster, simulated_cluster
 from demo.failure import DemoFailed
 from demo.programme import manner_of, perform
-from modelinfer_controller.app.exits import Exit
+from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.transport import TransportError
 

@@ -24,13 +24,13 @@ from demo.controller import Controller, running_controller
 from demo.example import EXAMPLES, NAME, example, install_crd
 from demo.failure import DemoFailed
 from demo.screen import Screen, screen_of
-from modelinfer_controller.app.kubectl.access import Place, connected
-from modelinfer_controller.app.kubectl.live import Follower, following
-from modelinfer_controller.app.kubectl.snapshot import Snapshot
-from modelinfer_controller.app.kubectl.tree import Tree, tree_of
 from modelinfer_controller.controller.kinds import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
+from modelinfer_controller.kubectl.access import Place, connected
+from modelinfer_controller.kubectl.live import Follower, following
+from modelinfer_controller.kubectl.snapshot import Snapshot
+from modelinfer_controller.kubectl.tree import Tree, tree_of
 
 LATER_ACTS: Sequence[Callable[[Snapshot], Act]] = (acts.scale_up, acts.crash, acts.rolling_update)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

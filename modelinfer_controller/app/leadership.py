@@ -11,8 +11,8 @@ from typing import NoReturn
 import structlog
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.settings import Settings
+from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.config import SERVICE_ACCOUNT_FOLDER

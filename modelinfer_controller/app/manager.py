@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from modelinfer_controller.app.assemble import Assembly
+from modelinfer_controller.controller.wiring import Components
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class Sender(Protocol):
 
 
 class Manager:
-    """Runs the assembly, as leader where there is an elector. For one `run`.
+    """Runs the components, as leader where there is an elector. For one `run`.
 
     servers are up before everything else and until the end; events are sent while there is work;
     on_leadership_lost ends the process: nothing is cleaned up then.
@@ -49,7 +49,7 @@ class Manager:
 
     def __init__(
         self,
-        assembly: Assembly,
+        components: Components,
         *,
         elector: LeaderElector | None,
         servers: Part,
@@ -57,7 +57,7 @@ class Manager:
         drain_timeout: float,
         on_leadership_lost: Callable[[LeadershipLost], NoReturn],
     ) -> None:
-        self._assembly = assembly
+        self._components = components
         self._elector = elector
         self._servers = servers
         self._events = events
@@ -70,7 +70,7 @@ class Manager:
         """Until `stop` is set. Raises what ended it before: ResourceNotServed, a fault of a part."""
         try:
             await self._servers.start()
-            self._caches = asyncio.create_task(self._assembly.run_caches(), name="caches")
+            self._caches = asyncio.create_task(self._components.run_caches(), name="caches")
             await self._run_parts(self._caches, stop)
         finally:
             await self._stop_caches()
@@ -92,7 +92,7 @@ class Manager:
 
     async def _work(self) -> None:
         await self._wait_for_sync()
-        log.info("Caches synced", model_infers=len(self._assembly.caches.model_infers.store))
+        log.info("Caches synced", model_infers=len(self._components.caches.model_infers.store))
         if self._elector is None:
             await self._lead()
             return
@@ -105,12 +105,14 @@ class Manager:
         """Off during the initial lists, and blind to them afterwards: they are most of the heap, and live on."""
         gc.disable()
         try:
-            while not self._assembly.caches.has_synced:
+            while not self._components.caches.has_synced:
                 try:
                     async with asyncio.timeout(SYNC_REMINDER):
-                        await self._assembly.caches.wait_for_sync()
+                        await self._components.caches.wait_for_sync()
                 except TimeoutError:
-                    waiting = [informer.name for informer in self._assembly.caches.informers if not informer.has_synced]
+                    waiting = [
+                        informer.name for informer in self._components.caches.informers if not informer.has_synced
+                    ]
                     log.warning("Still waiting for caches", informers=waiting)
         finally:
             gc.enable()
@@ -121,7 +123,7 @@ class Manager:
         """Ends after the queue was shut down, with everything else stopped, so that the lease goes last."""
         log.info("Workers started")
         self._is_leading = True
-        workers = asyncio.create_task(self._assembly.run_workers(), name="workers")
+        workers = asyncio.create_task(self._components.run_workers(), name="workers")
         events = asyncio.create_task(self._events.run(), name="events")
         try:
             await asyncio.wait((workers, events), return_when=asyncio.FIRST_COMPLETED)
@@ -143,8 +145,8 @@ class Manager:
             log.warning("Not all events were sent", seconds=FLUSH_TIMEOUT)
 
     async def _drain(self, work: "asyncio.Task[None]") -> None:
-        log.info("Stopping", queued=len(self._assembly.queue))
-        self._assembly.queue.shut_down()
+        log.info("Stopping", queued=len(self._components.queue))
+        self._components.queue.shut_down()
         if not self._is_leading:
             return
         await asyncio.wait((work,), timeout=self._drain_timeout)

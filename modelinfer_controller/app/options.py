@@ -7,8 +7,8 @@ from typing import Any
 import click
 from pydantic.fields import FieldInfo
 
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.settings import Settings, SettingsError, kebab, load_settings
+from modelinfer_controller.exits import Exit, ExitCode
 
 
 def settings_options() -> list[click.Parameter]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from modelinfer_controller.api.core import KubeObject, Slim
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.cache.optional import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError, Forbidden, Unauthorized

@@ -12,9 +12,7 @@ from typing import Any
 import structlog
 
 from modelinfer_controller import __version__
-from modelinfer_controller.app.assemble import Assembly, assemble
 from modelinfer_controller.app.events import RecordedEvents
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.guard import LeaderOnlyTransport
 from modelinfer_controller.app.leadership import MAX_OVERDUE, lease_name, leave_at_once, make_elector
 from modelinfer_controller.app.manager import Manager
@@ -24,6 +22,8 @@ from modelinfer_controller.app.probes import Probe
 from modelinfer_controller.app.servers import Servers
 from modelinfer_controller.app.settings import Settings
 from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.controller.wiring import Components, wire
+from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
@@ -89,7 +89,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
     recorder = EventRecorder(
         client, COMPONENT, instance=socket.gethostname(), clock=SystemClock(), random=random.Random()
     )
-    assembly = assemble(
+    components = wire(
         client,
         RecordedEvents(recorder),
         clock=SystemClock(),
@@ -100,16 +100,16 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         processor_time=time.thread_time,
         observers=telemetry.observers,
     )
-    telemetry.watch(assembly)
+    telemetry.watch(components)
     telemetry.watch_events(recorder)
     servers = Servers(
         metrics_address=settings.metrics_bind_address,
         metrics=telemetry.metrics,
         probe_address=settings.health_probe_bind_address,
-        probes=_probes(assembly, elector, stop),
+        probes=_probes(components, elector, stop),
     )
     manager = Manager(
-        assembly,
+        components,
         elector=elector,
         servers=servers,
         events=recorder,
@@ -119,13 +119,13 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
     await manager.run(stop)
 
 
-def _probes(assembly: Assembly, elector: LeaderElector | None, stop: asyncio.Event) -> Mapping[str, Probe]:
+def _probes(components: Components, elector: LeaderElector | None, stop: asyncio.Event) -> Mapping[str, Probe]:
     def election() -> str:
         is_well = elector is None or elector.is_healthy(MAX_OVERDUE)
         return "" if is_well else "the lease expired, and the work has not ended"
 
     def caches() -> str:
-        waiting = [informer.name for informer in assembly.caches.informers if not informer.has_synced]
+        waiting = [informer.name for informer in components.caches.informers if not informer.has_synced]
         return f"waiting for the initial lists of {', '.join(waiting)}" if waiting else ""
 
     def running() -> str:

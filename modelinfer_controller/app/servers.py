@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.metrics.registry import Metrics
 from modelinfer_controller.app.probes import Probe
+from modelinfer_controller.exits import Exit, ExitCode
 
 NOWHERE = "0"
 CLOSE_TIMEOUT = 1.0  # what a scrape under way is given at the end

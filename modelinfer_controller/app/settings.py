@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from modelinfer_controller.app.duration import Duration
+from modelinfer_controller.api.duration import Duration
 
 ENVIRONMENT_PREFIX = "MODELINFER_CONTROLLER_"
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"

@@ -4,13 +4,13 @@ from urllib.parse import urlsplit
 
 from prometheus_client import Gauge
 
-from modelinfer_controller.app.assemble import Assembly, Observers
 from modelinfer_controller.app.metrics.actions import ActionMetrics
 from modelinfer_controller.app.metrics.informers import InformerMetrics
 from modelinfer_controller.app.metrics.machinery import QueueMetrics, ReconcileMetrics, RestClientMetrics
 from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics
 from modelinfer_controller.app.metrics.pod_startup import PodStartupHandler
 from modelinfer_controller.app.metrics.registry import Metrics
+from modelinfer_controller.controller.wiring import Components, Observers
 from modelinfer_controller.kube.events import EventRecorder
 
 CONTROLLER = "modelinfer"  # the value of the labels that name queue and controller
@@ -46,10 +46,10 @@ class Telemetry:
         )
         self.metrics.refresh_by(lambda: dropped.set(recorder.dropped_count))
 
-    def watch(self, assembly: Assembly) -> None:
+    def watch(self, components: Components) -> None:
         """Before the caches run."""
-        caches = assembly.caches
-        self._queue.watch(assembly.queue)
+        caches = components.caches
+        self._queue.watch(components.queue)
         InformerMetrics(self.metrics, caches)
         caches.model_infers.add_event_handler(self._model_infers)
         caches.pods.informer.add_event_handler(PodStartupHandler(self._model_infers.pod_became_ready))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision, KubeObject, Pod, PodGroup, Service
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
@@ -27,7 +27,7 @@ BY_NAME_LABEL = "name-label"  # index: (namespace, value of our name label)
 
 
 def by_name_label(obj: KubeObject) -> Iterable[Hashable]:
-    name = obj.metadata.labels.get(labels.NAME)
+    name = obj.metadata.labels.get(well_known.NAME)
     return () if name is None else ((obj.metadata.namespace, name),)
 
 
@@ -109,7 +109,7 @@ def build_caches(
         )
 
     def children(resource: Resource[T]) -> Children[T]:
-        return Children(resource, informer(resource, labels.NAME), clock)
+        return Children(resource, informer(resource, well_known.NAME), clock)
 
     def optional(scheduler: GangScheduler) -> OptionalInformer[PodGroup]:
         return OptionalInformer(

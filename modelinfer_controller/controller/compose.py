@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision, KubeObject, PodGroup, Service
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, PodView
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
@@ -30,7 +30,7 @@ def compose(
             for scheduler, stored_groups in pod_groups.items()
             for stored in stored_groups
         },
-        revisions=tuple(revision_of(stored, labels.CHANGE_CAUSE) for stored in revisions),
+        revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in revisions),
         reserved={
             (kind, obj.metadata.name): describe_bearer(kind, obj)
             for kind, objects in labelled.items()

@@ -2,7 +2,7 @@
 
 from typing import Any, Generic, TypeVar
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.modelinfer import GROUP, KIND
 from modelinfer_controller.api.names import ObjectName
@@ -49,7 +49,7 @@ class EnqueueOwner(Generic[T]):
         controller = obj.metadata.controller
         if controller is not None and controller.kind == KIND and controller.api_version.startswith(f"{GROUP}/"):
             self._queue.add(ObjectName(obj.metadata.namespace, controller.name))
-        label = obj.metadata.labels.get(labels.NAME)
+        label = obj.metadata.labels.get(well_known.NAME)
         if label is not None and (controller is None or label != controller.name):
             self._queue.add(ObjectName(obj.metadata.namespace, label))
 

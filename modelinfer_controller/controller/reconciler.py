@@ -6,10 +6,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from modelinfer_controller.api import rules
+from modelinfer_controller.api import validation
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.api.rules import InvalidSpec
 from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.validation import InvalidSpec
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.execute import Execution, Executor
 from modelinfer_controller.controller.observe import Observer
@@ -32,7 +32,7 @@ UNNOTICED = 0.005  # seconds
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
 
 
-_decode = lru_cache(maxsize=16384)(rules.decode)  # a spec changes far less often than its pods do
+_decode = lru_cache(maxsize=16384)(validation.decode)  # a spec changes far less often than its pods do
 
 
 class Announcer(Protocol):
@@ -91,7 +91,7 @@ class Reconciler:
             case spec:
                 return await self._pursue(stored, Owner(stored.metadata, spec, spec_json, stored.status))
 
-    async def _refuse(self, stored: ModelInfer, violations: tuple[rules.Violation, ...]) -> Result:
+    async def _refuse(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
         await self._status.tell(stored, invalid_status(stored, violations, self._clock.now()))
         text = "; ".join(str(violation) for violation in violations)
         self._announcer.announce(stored, (Announcement("Warning", "InvalidSpec", text),))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang, revision, rollout, scale
@@ -119,7 +119,7 @@ def _update_revision(observed: Observed) -> Revision:
         [name for kind, name in observed.reserved if kind == "ControllerRevision"],
         {role.name: role.replicas for role in owner.spec.template.roles},
     )
-    cause = owner.metadata.annotations.get(labels.CHANGE_CAUSE, "")
+    cause = owner.metadata.annotations.get(well_known.CHANGE_CAUSE, "")
     return resolved if resolved.is_stored else replace(resolved, change_cause=cause)
 
 

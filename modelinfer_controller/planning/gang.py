@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelinfer_controller.api import labels, names
+from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import PodGroup
 from modelinfer_controller.api.modelinfer import GangSchedule
 from modelinfer_controller.planning.manifests import OwnerIdentity
@@ -124,10 +124,10 @@ def _pod_specs(template: RevisionTemplate) -> Iterator[Mapping[str, Any]]:
 
 
 def body(identity: OwnerIdentity, key: PodGroupKey, spec: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = identity.child_metadata(key.name, {labels.GROUP_NAME: key.name})
+    metadata = identity.child_metadata(key.name, {well_known.GROUP_NAME: key.name})
     if key.scheduler is GangScheduler.KUBERNETES:
         # Admission fills in the cluster's default class, which must not be taken for one that was asked for.
-        metadata["annotations"] = {labels.PRIORITY_CLASS: spec.get("priorityClassName", "")}
+        metadata["annotations"] = {well_known.PRIORITY_CLASS: spec.get("priorityClassName", "")}
     return {"apiVersion": API_VERSIONS[key.scheduler], "kind": "PodGroup", "metadata": metadata, "spec": dict(spec)}
 
 
@@ -155,7 +155,7 @@ def is_outdated(stored: PodGroup, scheduler: GangScheduler, desired: Mapping[str
     """Whether it says something else than it should, be it in fields that cannot be changed."""
     if patch(stored, scheduler, desired):
         return True
-    made_with = stored.metadata.annotations.get(labels.PRIORITY_CLASS, "")
+    made_with = stored.metadata.annotations.get(well_known.PRIORITY_CLASS, "")
     return scheduler is GangScheduler.KUBERNETES and made_with != desired.get("priorityClassName", "")
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
-from modelinfer_controller.api import labels, names
+from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
@@ -209,13 +209,13 @@ def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
             continue
         desired = pod_labels(group.terms.identity, group.revision, pod.place)
         wrong: dict[str, str | None] = {k: v for k, v in desired.items() if pod.labels.get(k) != v}
-        wrong |= dict.fromkeys({labels.ENTRY, labels.GROUP_LEADER} & (pod.labels.keys() - desired.keys()))
+        wrong |= dict.fromkeys({well_known.ENTRY, well_known.GROUP_LEADER} & (pod.labels.keys() - desired.keys()))
         notes: dict[str, str | None] = {}
         if pod.uid in acknowledged:
-            notes[labels.ACKNOWLEDGED_RESTARTS] = str(pod.restart_count)
-            notes |= {labels.FAILED_AT: None} if pod.has_failure_note else {}
+            notes[well_known.ACKNOWLEDGED_RESTARTS] = str(pod.restart_count)
+            notes |= {well_known.FAILED_AT: None} if pod.has_failure_note else {}
         elif pod.uid in failures:
-            notes[labels.FAILED_AT] = failures[pod.uid].isoformat()
+            notes[well_known.FAILED_AT] = failures[pod.uid].isoformat()
         if wrong or notes:
             yield PatchPodMetadata(pod.place, pod.name, pod.uid, wrong, notes)
 

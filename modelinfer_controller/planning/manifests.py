@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from modelinfer_controller.api import labels, names
+from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.modelinfer import API_VERSION, KIND
 from modelinfer_controller.planning import topology
 from modelinfer_controller.planning.observed import InstanceKey, Place
@@ -53,7 +53,7 @@ class OwnerIdentity(NamedTuple):
         return {
             "name": name,
             "namespace": self.namespace,
-            "labels": {labels.NAME: self.name, **own_labels},
+            "labels": {well_known.NAME: self.name, **own_labels},
             "ownerReferences": [self.reference()],
         }
 
@@ -116,13 +116,13 @@ def _own_labels(
     owner: OwnerIdentity, revision_name: str, role: RoleTemplate, words: PodWords, kind: PodKind
 ) -> dict[str, str]:
     return {
-        labels.NAME: owner.name,
-        labels.GROUP_NAME: words.group,
-        labels.ROLE: role.name,
-        labels.ROLE_ID: words.role_id,
-        labels.REVISION: revision_name,
-        **({labels.ENTRY: "true"} if kind.is_entry else {}),
-        **({labels.GROUP_LEADER: "true"} if kind.is_leader else {}),
+        well_known.NAME: owner.name,
+        well_known.GROUP_NAME: words.group,
+        well_known.ROLE: role.name,
+        well_known.ROLE_ID: words.role_id,
+        well_known.REVISION: revision_name,
+        **({well_known.ENTRY: "true"} if kind.is_entry else {}),
+        **({well_known.GROUP_LEADER: "true"} if kind.is_leader else {}),
     }
 
 
@@ -166,9 +166,9 @@ def _pod(
     kind: PodKind,
 ) -> dict[str, Any]:
     metadata = role.template(0 if kind.is_entry else 1).metadata
-    own_annotations = {labels.INCARNATION: words.incarnation}
+    own_annotations = {well_known.INCARNATION: words.incarnation}
     if template.gang_scheduler is GangScheduler.VOLCANO:
-        own_annotations |= {labels.VOLCANO_GROUP_NAME: words.group, labels.VOLCANO_TASK_SPEC: words.role_id}
+        own_annotations |= {well_known.VOLCANO_GROUP_NAME: words.group, well_known.VOLCANO_TASK_SPEC: words.role_id}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -185,7 +185,9 @@ def _pod(
 
 def _foreign(template_labels: Mapping[str, str]) -> dict[str, str]:
     """A template's labels but for those that say what a pod is not."""
-    return {key: value for key, value in template_labels.items() if key not in (labels.ENTRY, labels.GROUP_LEADER)}
+    return {
+        key: value for key, value in template_labels.items() if key not in (well_known.ENTRY, well_known.GROUP_LEADER)
+    }
 
 
 def _pod_spec(
@@ -209,9 +211,9 @@ def _pod_spec(
 def _with_environment(container: Mapping[str, Any], role: RoleTemplate, words: PodWords) -> dict[str, Any]:
     """Our variables first, so that the template's own can refer to them; a template cannot redefine ours."""
     own = {
-        labels.ENV_GROUP_SIZE: str(role.pod_count),
-        labels.ENV_ENTRY_ADDRESS: words.entry_address,
-        labels.ENV_WORKER_INDEX: words.worker_index,
+        well_known.ENV_GROUP_SIZE: str(role.pod_count),
+        well_known.ENV_ENTRY_ADDRESS: words.entry_address,
+        well_known.ENV_WORKER_INDEX: words.worker_index,
     }
     first = [{"name": name, "value": value} for name, value in own.items()]
     rest = [variable for variable in container.get("env") or [] if variable.get("name") not in own]
@@ -223,7 +225,7 @@ def service_spec(owner: OwnerIdentity, role: RoleTemplate, group: int, instance:
     return {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
-        "selector": {**_instance_labels(owner, role, group, instance), labels.ENTRY: "true"},
+        "selector": {**_instance_labels(owner, role, group, instance), well_known.ENTRY: "true"},
     }
 
 
@@ -240,10 +242,10 @@ def service_body(owner: OwnerIdentity, role: RoleTemplate, group: int, key: Inst
 
 def _instance_labels(owner: OwnerIdentity, role: RoleTemplate, group: int, instance: int) -> dict[str, str]:
     return {
-        labels.NAME: owner.name,
-        labels.GROUP_NAME: names.group_name(owner.name, group),
-        labels.ROLE: role.name,
-        labels.ROLE_ID: names.role_id(role.name, instance),
+        well_known.NAME: owner.name,
+        well_known.GROUP_NAME: names.group_name(owner.name, group),
+        well_known.ROLE: role.name,
+        well_known.ROLE_ID: names.role_id(role.name, instance),
     }
 
 
@@ -251,7 +253,7 @@ def revision_body(owner: OwnerIdentity, revision: Revision) -> bytes:
     """JSON of the ControllerRevision."""
     metadata = owner.child_metadata(revision.name, {})
     if revision.change_cause:
-        metadata["annotations"] = {labels.CHANGE_CAUSE: revision.change_cause}
+        metadata["annotations"] = {well_known.CHANGE_CAUSE: revision.change_cause}
     body = {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from modelinfer_controller.api import labels, names
+from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import ContainerStatus, ObjectMeta, Pod, PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import GroupRecord, ModelInferStatus
@@ -97,18 +97,18 @@ def view_pod(owner: str, pod: Pod) -> PodView | None:
     if place is None:
         return None
     meta, ready = pod.metadata, pod.condition("Ready")
-    noted = _time(meta.annotations.get(labels.FAILED_AT, ""))
+    noted = _time(meta.annotations.get(well_known.FAILED_AT, ""))
     return PodView(
         name=meta.name,
         uid=meta.uid,
         place=place,
-        revision=meta.labels.get(labels.REVISION, ""),
-        incarnation=_count(meta.annotations.get(labels.INCARNATION, "")),
+        revision=meta.labels.get(well_known.REVISION, ""),
+        incarnation=_count(meta.annotations.get(well_known.INCARNATION, "")),
         is_terminating=meta.is_terminating,
         is_ready=pod.is_ready,
         finished_phase=pod.status.phase if pod.status.phase in ("Failed", "Succeeded") else "",
         restart_count=sum(status.restart_count for status in _container_statuses(pod)),
-        acknowledged_restarts=_count(meta.annotations.get(labels.ACKNOWLEDGED_RESTARTS, "")),
+        acknowledged_restarts=_count(meta.annotations.get(well_known.ACKNOWLEDGED_RESTARTS, "")),
         failed_at=noted or _failure_time(pod),
         has_failure_note=noted is not None,
         ready_since=ready.last_transition_time if ready is not None and pod.is_ready else None,

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import (
@@ -245,12 +245,12 @@ class _World:
 def _annotated(pod: PodView, action: PatchPodMetadata) -> PodView:
     """What the repaired labels and the notes mean to the planner."""
     own: Mapping[str, str] = _merged(pod.labels, action.labels)
-    acknowledges = labels.ACKNOWLEDGED_RESTARTS in action.annotations
-    noted = action.annotations.get(labels.FAILED_AT)
+    acknowledges = well_known.ACKNOWLEDGED_RESTARTS in action.annotations
+    noted = action.annotations.get(well_known.FAILED_AT)
     return replace(
         pod,
         labels=own,
-        revision=own.get(labels.REVISION, ""),
+        revision=own.get(well_known.REVISION, ""),
         acknowledged_restarts=pod.restart_count if acknowledges else pod.acknowledged_restarts,
         failed_at=datetime.fromisoformat(noted) if noted else pod.failed_at,
         has_failure_note=bool(noted),

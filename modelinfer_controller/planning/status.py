@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.rules import Violation
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
+from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
 from modelinfer_controller.planning.cause import Cause, Failure, cause_after
@@ -36,7 +36,7 @@ def status_of(assessment: Assessment, failures: Mapping[int | None, Failure]) ->
         available_replicas=sum(state.is_available for state in states.values()),
         current_revision=current,
         update_revision=assessment.update.name,
-        label_selector=f"{labels.NAME}={owner.name},{labels.GROUP_LEADER}=true",
+        label_selector=f"{well_known.NAME}={owner.name},{well_known.GROUP_LEADER}=true",
         conditions=_conditions(assessment, failures),
         groups={str(o): record for o in target if is_settled(record := assessment.record(o))},
     )

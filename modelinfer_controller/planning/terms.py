@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec, RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
@@ -59,7 +59,7 @@ def terms_of(owner: Owner, support: GangSupport, known: Mapping[str, Revision], 
         Terms(
             identity=OwnerIdentity(owner.namespace, owner.name, owner.metadata.uid),
             spec_json=owner.spec_json,
-            queue=owner.metadata.annotations.get(labels.VOLCANO_QUEUE_NAME, ""),
+            queue=owner.metadata.annotations.get(well_known.VOLCANO_QUEUE_NAME, ""),
             gang_support=support,
             update_name=update,
             current_name=current,

@@ -7,7 +7,7 @@ other pods of the group prefer the leader's domain.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.modelinfer import TopologySpreadConstraint
 from modelinfer_controller.planning.observed import Place
 from modelinfer_controller.planning.revision import RevisionTemplate
@@ -39,9 +39,9 @@ def _leader_selector(owner: str, constraint: TopologySpreadConstraint) -> Mappin
     """The user's selector, narrowed to leaders; without one, the leaders of this ModelInfer."""
     given = constraint.label_selector
     if given is None:
-        return {"matchLabels": {labels.NAME: owner, labels.GROUP_LEADER: "true"}}
+        return {"matchLabels": {well_known.NAME: owner, well_known.GROUP_LEADER: "true"}}
     selector = given.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return {**selector, "matchLabels": {**selector.get("matchLabels", {}), labels.GROUP_LEADER: "true"}}
+    return {**selector, "matchLabels": {**selector.get("matchLabels", {}), well_known.GROUP_LEADER: "true"}}
 
 
 def add_follower_affinity(
@@ -62,7 +62,7 @@ def add_follower_affinity(
 
 
 def _follower_term(topology_key: str, group_name: str) -> dict[str, Any]:
-    leader = {labels.GROUP_NAME: group_name, labels.GROUP_LEADER: "true"}
+    leader = {well_known.GROUP_NAME: group_name, well_known.GROUP_LEADER: "true"}
     return {
         "weight": FOLLOWER_WEIGHT,
         "podAffinityTerm": {"topologyKey": topology_key, "labelSelector": {"matchLabels": leader}},

@@ -15,7 +15,7 @@ from admission_cases import CASES, POD_TEMPLATE, Case, role, spec, update
 from controlplane import ControlPlane, ControlPlaneError
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec
-from modelinfer_controller.api.rules import InvalidSpec, decode
+from modelinfer_controller.api.validation import InvalidSpec, decode
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.simulator.kinds import KindKey
 from modelinfer_controller.simulator.store import Store, Stored
 
@@ -76,12 +76,12 @@ def parse_pod(obj: Object) -> Pod | None:
         role=match[2],
         instance=int(match[3]),
         index=int(match[4]),
-        revision=(meta.get("labels") or {}).get(labels.REVISION, ""),
+        revision=(meta.get("labels") or {}).get(well_known.REVISION, ""),
         is_terminating=is_terminating,
         is_ready=not is_terminating and phase == "Running" and conditions.get("Ready") == "True",
         phase=phase,
         restarts=sum(one.get("restartCount", 0) for one in statuses),
-        incarnation=int((meta.get("annotations") or {}).get(labels.INCARNATION, "0")),
+        incarnation=int((meta.get("annotations") or {}).get(well_known.INCARNATION, "0")),
         image=obj["spec"]["containers"][0]["image"],
         object=obj,
     )

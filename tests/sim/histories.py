@@ -15,7 +15,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.simulator.faults import NO_FAULTS, ROUGH
 from modelinfer_controller.simulator.virtual_time import LeakedTask, VirtualTimeLoop
 from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object
@@ -431,7 +431,7 @@ class Histories(RuleBasedStateMachine):
     @rule(which=NUMBERS)
     def relabel_pod(self, which: int) -> None:
         if (name := self._pod(which)) is not None:
-            wrong = {labels.ENTRY: "maybe", labels.ROLE: None}
+            wrong = {well_known.ENTRY: "maybe", well_known.ROLE: None}
             self._do(self.world.patch("pods", name, {"metadata": {"labels": wrong}}))
 
     @precondition(anything_goes)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.assemble import Assembly, assemble
+from modelinfer_controller.controller.wiring import Components, wire
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Transport
@@ -88,14 +88,14 @@ class ControllerProcess:
             transport = self._transport = CrashingTransport(self._connect())
 
     async def _run(self, transport: Transport) -> None:
-        assembly = assemble(
+        components = wire(
             Client(transport), self, clock=self._clock, random=random.Random(f"{self._seed}-{self.starts}")
         )
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(assembly.run_caches(), name="controller-caches")
-            parts.create_task(_work(assembly), name="controller-workers")
+            parts.create_task(components.run_caches(), name="controller-caches")
+            parts.create_task(_work(components), name="controller-workers")
 
 
-async def _work(assembly: Assembly) -> None:
-    await assembly.caches.wait_for_sync()
-    await assembly.run_workers()
+async def _work(components: Components) -> None:
+    await components.caches.wait_for_sync()
+    await components.run_workers()

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from sim.facts import NAME, NATIVE, PODS, REVISIONS, SERVICES, VOLCANO, Facts, Object, Pod, resolve_budget
 
 
@@ -27,7 +27,7 @@ def check_at_rest(facts: Facts, *, has_volcano: bool, has_native_gang: bool) -> 
 
 
 def _is_labelled(obj: Object) -> bool:
-    return bool((obj["metadata"].get("labels") or {}).get(labels.NAME) == NAME) and bool(
+    return bool((obj["metadata"].get("labels") or {}).get(well_known.NAME) == NAME) and bool(
         obj["metadata"].get("ownerReferences")
     )
 
@@ -91,11 +91,11 @@ def _check_pods(pods: dict[int, list[Pod]], shapes: dict[int, Shape], spec: Obje
 
 def _check_labels(pod: Pod, spec: Object) -> None:
     own = pod.object["metadata"]["labels"]
-    assert own[labels.NAME] == NAME
-    assert own[labels.GROUP_NAME] == f"{NAME}-{pod.group}"
-    assert own[labels.ROLE].lower() == pod.role
-    assert own[labels.ROLE_ID].lower() == f"{pod.role}-{pod.instance}"
-    assert own.get(labels.ENTRY) == ("true" if pod.index == 0 else None)
+    assert own[well_known.NAME] == NAME
+    assert own[well_known.GROUP_NAME] == f"{NAME}-{pod.group}"
+    assert own[well_known.ROLE].lower() == pod.role
+    assert own[well_known.ROLE_ID].lower() == f"{pod.role}-{pod.instance}"
+    assert own.get(well_known.ENTRY) == ("true" if pod.index == 0 else None)
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
@@ -164,7 +164,7 @@ def _check_pod_groups(
             count = native[name]["schedulingPolicy"]["gang"]["minCount"]
             assert count == max(1, sum(needed.values())), f"{name}: {count}, expected {needed}"
         for pod in pods.get(group, []):
-            annotation = (pod.object["metadata"].get("annotations") or {}).get(labels.VOLCANO_GROUP_NAME)
+            annotation = (pod.object["metadata"].get("annotations") or {}).get(well_known.VOLCANO_GROUP_NAME)
             assert annotation == (name if kind == "volcano" else None), f"{pod.name}: {annotation}"
     assert set(volcano) | set(native) == used, f"PodGroups {sorted(volcano)} {sorted(native)}, expected {sorted(used)}"
 
@@ -199,7 +199,7 @@ def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[
         "updatedReplicas": by_revision[update],
         "availableReplicas": replicas,
         "updateRevision": update,
-        "labelSelector": f"{labels.NAME}={NAME},{labels.GROUP_LEADER}=true",
+        "labelSelector": f"{well_known.NAME}={NAME},{well_known.GROUP_LEADER}=true",
     }
     # A group of no pods at all is available only where that is what its role replicas ask for.
     told = {key: status.get(key) for key in expected}
@@ -212,7 +212,7 @@ def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[
 
 
 def _is_leader(pod: Pod) -> bool:
-    return bool(pod.object["metadata"]["labels"].get(labels.GROUP_LEADER) == "true")
+    return bool(pod.object["metadata"]["labels"].get(well_known.GROUP_LEADER) == "true")
 
 
 def _check_conditions(conditions: list[Object], generation: int) -> None:

@@ -6,7 +6,7 @@ Rules marked strict hold as far as the controller could know: they are not check
 from dataclasses import dataclass
 from typing import Any
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.simulator.store import ChangeType
 from sim.facts import (
     CHILD_KINDS,
@@ -92,7 +92,7 @@ class Rules:
         if change.previous is None:
             assert "deletionTimestamp" not in model["metadata"], f"{_where(entry)}: made for one that is being deleted"
             own = obj["metadata"]["labels"]
-            assert own.get(labels.NAME) == NAME, f"{_where(entry)}: labels {own}"
+            assert own.get(well_known.NAME) == NAME, f"{_where(entry)}: labels {own}"
 
     def writes_name_the_uid(self, exchange: Exchange) -> None:
         """Every delete has a UID precondition, every patch names the UID in its metadata."""
@@ -115,7 +115,7 @@ class Rules:
         if self.is_strict and exchange.request.method == "POST" and exchange.response.status == 409:
             name = exchange.body["metadata"]["name"]
             bearer = self._bearer(exchange)
-            if bearer is not None and not (bearer["metadata"].get("labels") or {}).get(labels.NAME):
+            if bearer is not None and not (bearer["metadata"].get("labels") or {}).get(well_known.NAME):
                 return  # without our label it is not in our caches
             assert self._just_changed(bearer), f"{exchange}: {name} exists"
 
@@ -175,7 +175,7 @@ class Rules:
             return  # one of a ModelInfer that is gone, as the controller cannot know yet, goes with all its kin
         revision = self.facts.find(REVISIONS, pod.revision)
         assert revision is not None, f"{_where(entry)}: its revision {pod.revision} is not stored"
-        annotation = (pod.object["metadata"].get("annotations") or {}).get(labels.VOLCANO_GROUP_NAME)
+        annotation = (pod.object["metadata"].get("annotations") or {}).get(well_known.VOLCANO_GROUP_NAME)
         if annotation and self.is_strict and self._serves_volcano_for_long():
             stored = self.facts.find(VOLCANO, annotation)
             assert stored is not None, f"{_where(entry)}: its PodGroup {annotation} is not there"

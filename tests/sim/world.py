@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.behaviour import HEALTHY, Behaviour
@@ -297,5 +297,5 @@ def set_update(**configuration: Any) -> Callable[[Object], None]:
 
 def foreign_pod(name: str) -> Object:
     """A pod of nobody's that bears our label, so that the controller can see it."""
-    meta = {"name": name, "labels": {labels.NAME: NAME}}
+    meta = {"name": name, "labels": {well_known.NAME: NAME}}
     return {"metadata": meta, "spec": {"containers": [{"name": "main", "image": "good:1"}]}}

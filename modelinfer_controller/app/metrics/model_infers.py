@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
@@ -101,10 +101,10 @@ class ModelInferMetrics:
         self._time_gangs(key, tracked)
 
     def pod_became_ready(self, pod: Pod) -> None:
-        key = ObjectName(pod.metadata.namespace, pod.metadata.labels.get(labels.NAME, ""))
+        key = ObjectName(pod.metadata.namespace, pod.metadata.labels.get(well_known.NAME, ""))
         if key not in self._tracked:
             return
-        role = pod.metadata.labels.get(labels.ROLE, "")
+        role = pod.metadata.labels.get(well_known.ROLE, "")
         for phase, seconds in startup_phases(pod).items():
             self._pod_startup.labels(*key, role, phase).observe(seconds)
 

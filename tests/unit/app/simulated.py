@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.assemble import Assembly, assemble
 from modelinfer_controller.app.manager import Manager
 from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.wiring import Components, wire
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
 from modelinfer_controller.kube.resource import PODS
@@ -57,21 +57,21 @@ class Noting:
         self.notes.append("events flushed")
 
 
-def make_assembly(transport: Transport, cluster: SimulatedControlPlane, telemetry: Telemetry) -> Assembly:
+def make_components(transport: Transport, cluster: SimulatedControlPlane, telemetry: Telemetry) -> Components:
     client = Client(transport, on_request=telemetry.requests)
-    assembly = assemble(client, Silent(), clock=cluster.clock, random=random.Random(0), observers=telemetry.observers)
-    telemetry.watch(assembly)
-    return assembly
+    components = wire(client, Silent(), clock=cluster.clock, random=random.Random(0), observers=telemetry.observers)
+    telemetry.watch(components)
+    return components
 
 
 def make_manager(
-    assembly: Assembly,
+    components: Components,
     noting: Noting,
     *,
     elector: LeaderElector | None = None,
 ) -> Manager:
     return Manager(
-        assembly,
+        components,
         elector=elector,
         servers=noting,
         events=noting,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from simulated import CRD, Noting, User, make_assembly, make_manager, running
+from simulated import CRD, Noting, User, make_components, make_manager, running
 
 from modelinfer_controller.app.metrics.actions import outcome_of
 from modelinfer_controller.app.telemetry import Telemetry
@@ -16,7 +16,7 @@ from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 async def test_work_is_counted_by_the_names_of_client_go() -> None:
     async with SimulatedControlPlane(definitions=[CRD]) as cluster:
         telemetry, noting = Telemetry(server="https://server:6443", workers=4), Noting()
-        async with running(make_manager(make_assembly(cluster.transport("controller"), cluster, telemetry), noting)):
+        async with running(make_manager(make_components(cluster.transport("controller"), cluster, telemetry), noting)):
             await User(cluster).create(1)
             await asyncio.sleep(5)
             telemetry.metrics.refresh()

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from simulated import CRD, Leaving, Noting, User, make_assembly, make_manager, running
+from simulated import CRD, Leaving, Noting, User, make_components, make_manager, running
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.app.assemble import Assembly
 from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.controller.wiring import Components
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector
@@ -32,9 +32,9 @@ async def cluster() -> AsyncIterator[SimulatedControlPlane]:
         yield running_cluster
 
 
-def assembly_on(cluster: SimulatedControlPlane) -> Assembly:
+def assembly_on(cluster: SimulatedControlPlane) -> Components:
     telemetry = Telemetry(server="https://server:6443", workers=4)
-    return make_assembly(cluster.transport("controller"), cluster, telemetry)
+    return make_components(cluster.transport("controller"), cluster, telemetry)
 
 
 def elector_on(client: Client, cluster: SimulatedControlPlane, identity: str) -> LeaderElector:
@@ -58,7 +58,7 @@ async def test_the_collector_is_off_until_the_caches_are_full(cluster: Simulated
     telemetry = Telemetry(server="https://server:6443", workers=4)
     slow = Faults(0, Rates(latency=1.0)).wrap(cluster.transport("controller"))
     try:
-        async with running(make_manager(make_assembly(slow, cluster, telemetry), Noting())):
+        async with running(make_manager(make_components(slow, cluster, telemetry), Noting())):
             await asyncio.sleep(0.01)
             assert not gc.isenabled()
             await asyncio.sleep(10)
@@ -158,8 +158,8 @@ class MuteServer(InProcessTransport):
 
 async def test_reconciles_that_do_not_end_are_cancelled(cluster: SimulatedControlPlane) -> None:
     transport = MuteServer(cluster.api, user_agent="controller")
-    assembly = make_assembly(transport, cluster, Telemetry(server="https://server:6443", workers=4))
-    async with running(make_manager(assembly, Noting())):
+    components = make_components(transport, cluster, Telemetry(server="https://server:6443", workers=4))
+    async with running(make_manager(components, Noting())):
         await asyncio.sleep(1)
         transport.is_mute = True
         await User(cluster).create(1)

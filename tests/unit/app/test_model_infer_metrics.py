@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from simulated import CRD, Noting, User, make_assembly, make_manager, running
+from simulated import CRD, Noting, User, make_components, make_manager, running
 
 from modelinfer_controller.app.metrics.group_states import GroupStateName
 from modelinfer_controller.app.telemetry import Telemetry
@@ -46,8 +46,8 @@ class World:
 async def world() -> AsyncIterator[World]:
     async with SimulatedControlPlane(definitions=[CRD], volcano=True) as cluster:
         telemetry, noting = Telemetry(server="https://server:6443", workers=4), Noting()
-        assembly = make_assembly(cluster.transport("controller"), cluster, telemetry)
-        async with running(make_manager(assembly, noting)):
+        components = make_components(cluster.transport("controller"), cluster, telemetry)
+        async with running(make_manager(components, noting)):
             yield World(cluster, telemetry)
 
 
@@ -143,8 +143,8 @@ async def test_more_objects_than_the_limit_have_no_series(monkeypatch: pytest.Mo
     monkeypatch.setattr(Telemetry, "MAX_OBJECTS", 1)
     async with SimulatedControlPlane(definitions=[CRD]) as cluster:
         telemetry, noting = Telemetry(server="https://server:6443", workers=4), Noting()
-        assembly = make_assembly(cluster.transport("controller"), cluster, telemetry)
-        async with running(make_manager(assembly, noting)):
+        components = make_components(cluster.transport("controller"), cluster, telemetry)
+        async with running(make_manager(components, noting)):
             world = World(cluster, telemetry)
             await world.user.create(1)
             await asyncio.sleep(1)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.app.exits import Exit, ExitCode
 from modelinfer_controller.app.preflight import check_cluster
+from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.transport import Request, Response, StreamResponse, TransportError
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelinfer_controller.app.duration import format_duration, parse_duration
+from modelinfer_controller.api.duration import format_duration, parse_duration
 from modelinfer_controller.app.settings import KEYS, Settings, SettingsError, load_settings, variable
 
 

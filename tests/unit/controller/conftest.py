@@ -10,9 +10,9 @@ from typing import Any
 import pytest_asyncio
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.assemble import assemble
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.wiring import wire
 from modelinfer_controller.kube.cache.together import run_together
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
@@ -64,8 +64,8 @@ class NoEvents:
 @asynccontextmanager
 async def controlled(cluster: SimulatedControlPlane, client: Client, **options: Any) -> AsyncIterator[None]:
     """The whole controller at work for as long as the context is open; options are those of `assemble`."""
-    assembly = assemble(client, NoEvents(), clock=cluster.clock, random=random.Random(0), **options)
-    running = [asyncio.create_task(assembly.run_caches()), asyncio.create_task(assembly.run_workers())]
+    components = wire(client, NoEvents(), clock=cluster.clock, random=random.Random(0), **options)
+    running = [asyncio.create_task(components.run_caches()), asyncio.create_task(components.run_workers())]
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelinfer_controller.api import labels, rules
+from modelinfer_controller.api import validation, well_known
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
@@ -33,7 +33,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def owner_of(stored: ModelInfer) -> Owner:
-    decoded = rules.decode(bytes(stored.spec), stored.metadata.name)
+    decoded = validation.decode(bytes(stored.spec), stored.metadata.name)
     assert isinstance(decoded, ModelInferSpec)
     return Owner(stored.metadata, decoded, bytes(stored.spec), stored.status)
 
@@ -92,18 +92,18 @@ async def test_a_foreign_pod_stops_only_its_own_group_and_is_left_alone(shell: S
         "what is in the way of one pod is not in the way of its siblings"
     )
     foreign = await shell.client.get(PODS, NAMESPACE, "demo-0-decode-0-0")
-    assert labels.NAME not in foreign.metadata.labels
+    assert well_known.NAME not in foreign.metadata.labels
 
 
 async def test_a_pod_of_ours_that_lost_its_labels_gets_them_back(shell: Shell) -> None:
     stored = await shell.model_infer()
     identity = identity_of(owner_of(stored))
     await executor(shell).execute(plan_from_nothing(stored), identity)
-    gone = {"metadata": {"labels": {labels.NAME: None}}}
+    gone = {"metadata": {"labels": {well_known.NAME: None}}}
     stripped = await shell.client.patch(PODS, NAMESPACE, "demo-0-decode-0-1", gone)
     await executor(shell).execute(plan_from_nothing(stored), identity)
     found = await shell.client.get(PODS, NAMESPACE, "demo-0-decode-0-1")
-    assert found.metadata.labels[labels.NAME] == "demo"
+    assert found.metadata.labels[well_known.NAME] == "demo"
     assert found.metadata.uid == stripped.metadata.uid
 
 

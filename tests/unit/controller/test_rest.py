@@ -4,8 +4,8 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from modelinfer_controller.app.assemble import Observers
 from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.wiring import Observers
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec
 

@@ -6,7 +6,7 @@ import pytest
 from admission_cases import CASES, Case, role, spec, update
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec
-from modelinfer_controller.api.rules import InvalidSpec, Violation, decode
+from modelinfer_controller.api.validation import InvalidSpec, Violation, decode
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

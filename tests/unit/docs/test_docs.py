@@ -9,10 +9,10 @@ import click
 import pytest
 from apidocs.cli import PAGE, rendered
 
-from modelinfer_controller.app.cli import cli
-from modelinfer_controller.app.exits import ExitCode
 from modelinfer_controller.app.metrics.group_states import GroupStateName
 from modelinfer_controller.app.settings import KEYS, Settings
+from modelinfer_controller.cli import cli
+from modelinfer_controller.exits import ExitCode
 from modelinfer_controller.planning import status
 
 ROOT = Path(__file__).parents[3]

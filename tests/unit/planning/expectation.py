@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.planning.observed import GangSupport, place_of
 from planning.world import NAME, World
@@ -55,7 +55,7 @@ def revision_data(world: World, name: str) -> dict[str, Any]:
 
 
 def revisions_of(pods: Iterable[Pod]) -> set[str]:
-    return {pod.metadata.labels.get(labels.REVISION, "") for pod in pods}
+    return {pod.metadata.labels.get(well_known.REVISION, "") for pod in pods}
 
 
 def is_available(world: World, group: int) -> bool:

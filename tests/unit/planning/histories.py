@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import msgspec
 from hypothesis import strategies as st
 
-from modelinfer_controller.api import labels
-from modelinfer_controller.api.rules import violations
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.status import GroupRecord, ModelInferStatus, RebuildRecord
+from modelinfer_controller.api.validation import violations
 from modelinfer_controller.planning.actions import Action
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.observed import GangSupport
@@ -241,11 +241,11 @@ class History:
 
     def _mislabel(self, first: int, second: int) -> None:
         if name := self._pod(first, second):
-            self._relabel(name, {labels.ENTRY: "maybe", labels.GROUP_LEADER: "true", labels.ROLE: ""})
+            self._relabel(name, {well_known.ENTRY: "maybe", well_known.GROUP_LEADER: "true", well_known.ROLE: ""})
 
     def _unlabel(self, first: int, second: int) -> None:
         if name := self._pod(first, second):
-            self._relabel(name, {labels.REVISION: ""})
+            self._relabel(name, {well_known.REVISION: ""})
             self.world.unlabelled.add(self.world.pods[name].metadata.uid)
 
     def _amnesia(self, first: int, second: int) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.planning.actions import CreatePod, CreatePodGroup, PatchPodGroup
 from modelinfer_controller.planning.observed import GangSupport, PodGroupKey
@@ -65,11 +65,11 @@ def test_queue_priority_and_network_topology_are_passed_on() -> None:
     role["entryTemplate"]["spec"]["priorityClassName"] = "high"
     topology = {"mode": "hard", "highestTierAllowed": 2}
     world = World(a_spec(1, role, gang={"networkTopology": topology}), gang_support=VOLCANO)
-    world.annotations[labels.VOLCANO_QUEUE_NAME] = "research"
+    world.annotations[well_known.VOLCANO_QUEUE_NAME] = "research"
     world.settle()
     spec = world.pod_groups[volcano_group()].spec
     assert (spec["queue"], spec["priorityClassName"], spec["networkTopology"]) == ("research", "high", topology)
-    world.annotations[labels.VOLCANO_QUEUE_NAME] = "production"
+    world.annotations[well_known.VOLCANO_QUEUE_NAME] = "production"
     before = world.uids()
     world.settle()
     assert world.pod_groups[volcano_group()].spec["queue"] == "production"
@@ -85,8 +85,8 @@ def test_the_pod_group_is_made_before_the_pods_it_gates_which_name_it() -> None:
     assert (
         annotations(world, pod_name(0, "decode", 1, 1)).items()
         >= {
-            labels.VOLCANO_GROUP_NAME: "m-0",
-            labels.VOLCANO_TASK_SPEC: "Decode-1",
+            well_known.VOLCANO_GROUP_NAME: "m-0",
+            well_known.VOLCANO_TASK_SPEC: "Decode-1",
         }.items()
     )
 
@@ -139,7 +139,7 @@ def test_toggling_it_off_removes_the_pod_groups() -> None:
     world.edit(gang=None)
     world.settle()
     assert world.pod_groups == {}
-    assert labels.VOLCANO_GROUP_NAME not in annotations(world, pod_name(0, "decode"))
+    assert well_known.VOLCANO_GROUP_NAME not in annotations(world, pod_name(0, "decode"))
     assert not [condition for condition in world.status.conditions if condition.type == "GangScheduling"]
 
 

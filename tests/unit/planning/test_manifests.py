@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.planning.manifests import OwnerIdentity, pod_body
 from modelinfer_controller.planning.observed import Place, place_of
 from modelinfer_controller.planning.revision import GangScheduler, payload_of_spec, resolve
@@ -28,11 +28,11 @@ def test_a_pod_has_its_names_labels_owner_and_environment() -> None:
     pod = render(spec, Place(7, "prefill", 1, 2))
     assert pod["metadata"]["name"] == "m-7-prefill-1-2"
     own = {
-        labels.NAME: "m",
-        labels.GROUP_NAME: "m-7",
-        labels.ROLE: "Prefill",
-        labels.ROLE_ID: "Prefill-1",
-        labels.REVISION: pod["metadata"]["labels"][labels.REVISION],
+        well_known.NAME: "m",
+        well_known.GROUP_NAME: "m-7",
+        well_known.ROLE: "Prefill",
+        well_known.ROLE_ID: "Prefill-1",
+        well_known.REVISION: pod["metadata"]["labels"][well_known.REVISION],
     }
     assert pod["metadata"]["labels"] == own
     (owner,) = pod["metadata"]["ownerReferences"]
@@ -49,19 +49,19 @@ def test_entry_pods_are_labelled_and_one_leads_the_group() -> None:
     spec = a_spec(1, a_role("Prefill", 2, workers=1), a_role("decode"))
 
     def marks(place: Place) -> set[str]:
-        return {labels.ENTRY, labels.GROUP_LEADER} & set(render(spec, place)["metadata"]["labels"])
+        return {well_known.ENTRY, well_known.GROUP_LEADER} & set(render(spec, place)["metadata"]["labels"])
 
-    assert marks(Place(0, "prefill", 0, 0)) == {labels.ENTRY, labels.GROUP_LEADER}
-    assert marks(Place(0, "prefill", 1, 0)) == {labels.ENTRY}
-    assert marks(Place(0, "decode", 0, 0)) == {labels.ENTRY}
+    assert marks(Place(0, "prefill", 0, 0)) == {well_known.ENTRY, well_known.GROUP_LEADER}
+    assert marks(Place(0, "prefill", 1, 0)) == {well_known.ENTRY}
+    assert marks(Place(0, "decode", 0, 0)) == {well_known.ENTRY}
     assert marks(Place(0, "prefill", 0, 1)) == set()
 
 
 def test_ours_win_over_the_templates_and_the_rest_of_the_template_is_kept() -> None:
     role = a_role("decode")
     role["entryTemplate"]["metadata"] = {
-        "labels": {"app": "x", labels.ROLE: "fake"},
-        "annotations": {"note": "y", labels.INCARNATION: "99"},
+        "labels": {"app": "x", well_known.ROLE: "fake"},
+        "annotations": {"note": "y", well_known.INCARNATION: "99"},
     }
     role["entryTemplate"]["spec"] |= {
         "initContainers": [{"name": "init", "image": "i"}],
@@ -69,8 +69,8 @@ def test_ours_win_over_the_templates_and_the_rest_of_the_template_is_kept() -> N
         "hostNetwork": True,
     }
     pod = render(a_spec(1, role), Place(0, "decode", 0, 0))
-    assert pod["metadata"]["labels"].items() >= {"app": "x", labels.ROLE: "decode"}.items()
-    assert pod["metadata"]["annotations"] == {"note": "y", labels.INCARNATION: "3"}
+    assert pod["metadata"]["labels"].items() >= {"app": "x", well_known.ROLE: "decode"}.items()
+    assert pod["metadata"]["annotations"] == {"note": "y", well_known.INCARNATION: "3"}
     assert pod["spec"]["hostNetwork"] is True
     names = ["GROUP_SIZE", "ENTRY_ADDRESS", "WORKER_INDEX"]
     assert [name for name, _ in environment(pod)] == [*names, "A"], "first, so that the template's can refer to them"
@@ -130,7 +130,7 @@ def test_the_leader_carries_the_constraint_and_counts_leaders_of_this_modelinfer
     assert mine == {"topologyKey": "rack"}, "the template's own are kept"
     assert ours == {
         **ZONES[0],
-        "labelSelector": {"matchLabels": {labels.NAME: "m", labels.GROUP_LEADER: "true"}},
+        "labelSelector": {"matchLabels": {well_known.NAME: "m", well_known.GROUP_LEADER: "true"}},
     }
     assert "affinity" not in pod["spec"]
 
@@ -140,7 +140,7 @@ def test_a_label_selector_picks_which_leaders_count() -> None:
     constraint = {"topologyKey": "zone", "labelSelector": given}
     pod = render(a_spec(1, topologySpreadConstraints=[constraint]), Place(0, "decode", 0, 0))
     selector = pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]
-    assert selector["matchLabels"] == {"app": "llm", labels.GROUP_LEADER: "true"}
+    assert selector["matchLabels"] == {"app": "llm", well_known.GROUP_LEADER: "true"}
     assert selector["matchExpressions"][0]["key"] == "x"
 
 
@@ -157,7 +157,7 @@ def test_the_other_pods_of_the_group_prefer_the_leaders_domain() -> None:
     own, ours = affinity["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert own == term
     assert ours["podAffinityTerm"]["topologyKey"] == "zone"
-    leader = {labels.GROUP_NAME: "m-1", labels.GROUP_LEADER: "true"}
+    leader = {well_known.GROUP_NAME: "m-1", well_known.GROUP_LEADER: "true"}
     assert leader.items() <= ours["podAffinityTerm"]["labelSelector"]["matchLabels"].items()
     assert "topologySpreadConstraints" not in pod["spec"]
 

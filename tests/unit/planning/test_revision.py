@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
 from modelinfer_controller.planning.observed import GangSupport
@@ -39,7 +39,7 @@ def test_a_newer_version_of_the_controller_changes_no_hash(case: dict[str, Any])
 @pytest.mark.parametrize("case", json.loads(GOLDEN.read_text()), ids=lambda case: case["about"])
 def test_a_revision_that_the_first_release_stored_is_found_again(case: dict[str, Any]) -> None:
     stored = msgspec.json.decode(json.dumps(case["stored"]).encode(), type=ControllerRevision)
-    assert revision_of(stored, labels.CHANGE_CAUSE).payload == case["payload"]
+    assert revision_of(stored, well_known.CHANGE_CAUSE).payload == case["payload"]
 
 
 MUST_NOT_ROLL = {
@@ -151,7 +151,7 @@ def test_the_10_newest_unused_revisions_and_all_in_use_are_kept() -> None:
     for number in range(20):
         world.edit(image=f"v{number}")
         world.settle()
-    used = {pod.metadata.labels[labels.REVISION] for pod in world.pods.values()}
+    used = {pod.metadata.labels[well_known.REVISION] for pod in world.pods.values()}
     assert used <= set(world.revisions)
     numbers = sorted(stored.revision for name, stored in world.revisions.items() if name not in used)
     assert numbers == list(range(10, 20))
@@ -172,10 +172,10 @@ def test_a_roll_back_moves_the_old_revision_to_the_top_of_the_history_and_keeps_
 
 def test_the_change_cause_is_kept_with_the_revision() -> None:
     world = World(a_spec(1))
-    world.annotations[labels.CHANGE_CAUSE] = "first"
+    world.annotations[well_known.CHANGE_CAUSE] = "first"
     world.settle()
     (stored,) = world.revisions.values()
-    assert stored.metadata.annotations == {labels.CHANGE_CAUSE: "first"}
+    assert stored.metadata.annotations == {well_known.CHANGE_CAUSE: "first"}
     assert stored.metadata.name.startswith(f"{NAME}-")
 
 
@@ -185,7 +185,7 @@ def test_pods_of_a_revision_that_somebody_deleted_are_left_as_they_are_and_it_is
     world.edit(image="v2")
     world.settle()
     old = world.pods[pod_name(0)].metadata
-    del world.revisions[old.labels[labels.REVISION]]
+    del world.revisions[old.labels[well_known.REVISION]]
     world.unready(pod_name(0))
     assert world.reconcile().actions == ()
     assert world.condition("Available").reason == "RevisionMissing"
@@ -198,7 +198,7 @@ def test_a_pod_without_a_revision_label_is_inferred_not_punished() -> None:
     world = World(a_spec(1))
     world.settle()
     before, pod = world.uids(), world.pods[pod_name(0)]
-    bare = {key: value for key, value in pod.metadata.labels.items() if key != labels.REVISION}
+    bare = {key: value for key, value in pod.metadata.labels.items() if key != well_known.REVISION}
     metadata = msgspec.structs.replace(pod.metadata, labels=bare)
     world.pods[pod_name(0)] = msgspec.structs.replace(pod, metadata=metadata)
     world.settle()

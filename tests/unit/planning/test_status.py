@@ -2,10 +2,10 @@
 
 import msgspec
 
-from modelinfer_controller.api import labels
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition, PodStatus
-from modelinfer_controller.api.rules import Violation
 from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.status import invalid_status, status_of
@@ -114,7 +114,7 @@ def test_the_label_selector_matches_exactly_one_pod_of_each_group() -> None:
     wanted = dict(pair.split("=") for pair in world.status.label_selector.split(","))
     matched = [name for name, pod in world.pods.items() if wanted.items() <= pod.metadata.labels.items()]
     assert sorted(matched) == [pod_name(group, "decode") for group in range(3)]
-    assert wanted[labels.NAME] == NAME
+    assert wanted[well_known.NAME] == NAME
 
 
 def test_a_lost_or_wrong_label_is_put_right() -> None:
@@ -122,8 +122,8 @@ def test_a_lost_or_wrong_label_is_put_right() -> None:
     world.settle()
     wanted = {name: pod.metadata.labels for name, pod in world.pods.items()}
     for name, pod in list(world.pods.items()):
-        wrong = {**pod.metadata.labels, labels.GROUP_LEADER: "true", labels.ROLE: "x", "theirs": "kept"}
-        del wrong[labels.GROUP_NAME]
+        wrong = {**pod.metadata.labels, well_known.GROUP_LEADER: "true", well_known.ROLE: "x", "theirs": "kept"}
+        del wrong[well_known.GROUP_NAME]
         metadata = msgspec.structs.replace(pod.metadata, labels=wrong)
         world.pods[name] = msgspec.structs.replace(pod, metadata=metadata)
     world.settle()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from modelinfer_controller.api import labels, names
+from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import (
     Condition,
     ContainerState,
@@ -177,7 +177,7 @@ class World:
             pods=tuple(view for view in views if view is not None),
             services=dict(self.services),
             pod_groups=dict(self.pod_groups),
-            revisions=tuple(revision_of(stored, labels.CHANGE_CAUSE) for stored in self.revisions.values()),
+            revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in self.revisions.values()),
             reserved=dict(self.reserved),
             gang_support=self.gang_support,
         )
@@ -316,7 +316,7 @@ class World:
         """A PodGroup of a kind that is served is there before the pods that it gates."""
         for scheduler, group in (
             (GangScheduler.KUBERNETES, pod["spec"].get("schedulingGroup", {}).get("podGroupName")),
-            (GangScheduler.VOLCANO, pod["metadata"]["annotations"].get(labels.VOLCANO_GROUP_NAME)),
+            (GangScheduler.VOLCANO, pod["metadata"]["annotations"].get(well_known.VOLCANO_GROUP_NAME)),
         ):
             if group is not None and self.gang_support.serves(scheduler):
                 stored = self.pod_groups.get(PodGroupKey(scheduler, group))
@@ -338,7 +338,7 @@ class World:
         self._delete_pod_group(key, self.pod_groups[key].metadata.uid)
 
     def pods_of_group(self, group_name: str) -> list[Pod]:
-        return [pod for pod in self.pods.values() if pod.metadata.labels.get(labels.GROUP_NAME) == group_name]
+        return [pod for pod in self.pods.values() if pod.metadata.labels.get(well_known.GROUP_NAME) == group_name]
 
     def _born(self, obj: Any) -> Any:
         self._uids += 1

@@ -1,0 +1,95 @@
+"""The composition root: every part of the controller, put together over one client."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.controller.announce import Announcements, EventSink
+from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.enqueue import connect, enqueue_all
+from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
+from modelinfer_controller.controller.observe import Observer
+from modelinfer_controller.controller.reconciler import AssessmentObserver, Reconciler
+from modelinfer_controller.controller.status_writer import StatusWriter
+from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
+from modelinfer_controller.kube.workqueue import WorkQueue
+from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
+from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
+
+MAX_RETRY_DELAY = 60.0  # seconds: how long a fixed quota or webhook goes unnoticed at most
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who is told what, for metrics; nobody by default."""
+
+    on_action: ActionObserver = ignore_action
+    on_reconcile: ReconcileObserver = ignore_reconcile
+    on_assessment: AssessmentObserver = lambda assessment: None
+    queue: WorkQueueMetrics | None = None
+
+
+@dataclass(frozen=True)
+class Components:
+    """The running parts. `run_caches` goes on for ever; `run_workers` until the queue is shut down and empty."""
+
+    caches: Caches
+    queue: WorkQueue[ObjectName]
+    controller: Controller[ObjectName]
+    status_writer: StatusWriter
+
+    async def run_caches(self) -> None:
+        await run_together((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
+
+    async def run_workers(self) -> None:
+        try:
+            await self.controller.run()
+            await self.status_writer.drain()
+        finally:
+            await self.status_writer.close()
+
+
+def wire(
+    client: Client,
+    events: EventSink,
+    *,
+    clock: Clock,
+    random: Random,
+    namespaces: Sequence[str] = (),
+    workers: int = 64,
+    max_in_flight: int = 64,
+    processor_time: Callable[[], float] = lambda: 0.0,
+    observers: Observers = Observers(),
+) -> Components:
+    """Must be called inside the loop that everything is to run on. Nothing is sent before `run_caches`."""
+    queue: WorkQueue[ObjectName] = WorkQueue(ItemExponentialBackoff(cap=MAX_RETRY_DELAY), observers.queue)
+    caches = build_caches(
+        client,
+        namespaces,
+        random=random,
+        clock=clock,
+        on_gang_support_changed=lambda: enqueue_all(caches, queue),
+    )
+    observer = Observer(caches)
+    connect(caches, queue)
+    announcements = Announcements(events)
+    status_writer = StatusWriter(client, caches, clock, queue.add)
+    reconciler = Reconciler(
+        caches,
+        observer,
+        Executor(client, caches, asyncio.Semaphore(max_in_flight), observe=observers.on_action),
+        status_writer,
+        announcements,
+        clock,
+        is_due=queue.is_due,
+        on_assessment=observers.on_assessment,
+        on_gone=announcements.forget,
+        processor_time=processor_time,
+    )
+    controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)
+    return Components(caches, queue, controller, status_writer)

@@ -1,0 +1,162 @@
+"""Worlds to draw: ModelInfers as the cluster would show them, made without one, at a fixed time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import (
+    Condition,
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    ControllerRevision,
+    Node,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+    PodStatus,
+    Service,
+)
+from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
+from modelinfer_controller.kubectl.snapshot import Listed, Snapshot, snapshot_of
+from modelinfer_controller.planning import manifests
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
+from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.status import status_of
+
+NOW = datetime(2026, 3, 1, 3, 15, tzinfo=UTC)
+ZONE = "topology.kubernetes.io/zone"
+NODES = {
+    f"gpu-{n}": Node(metadata=ObjectMeta(name=f"gpu-{n}", labels={ZONE: f"zone-{'abc'[n % 3]}"})) for n in range(6)
+}
+
+
+def role(name: str, replicas: int = 1, workers: int = 0, image: str = "vllm:v1") -> dict[str, Any]:
+    template = {"spec": {"containers": [{"name": "main", "image": image}]}}
+    made = {"name": name, "replicas": replicas, "workerReplicas": workers, "entryTemplate": template}
+    return {**made, "workerTemplate": template} if workers else made
+
+
+def spec(replicas: int, *roles: dict[str, Any], **rolling: Any) -> dict[str, Any]:
+    strategy = {"rollingUpdateConfiguration": {"maxUnavailable": 1, "maxSurge": 0, "partition": 0, **rolling}}
+    return {"replicas": replicas, "rolloutStrategy": strategy, "template": {"roles": list(roles)}}
+
+
+class Cluster:
+    """One ModelInfer and its children. The controller acts when `act` is called; nothing else moves by itself."""
+
+    def __init__(self, spec: dict[str, Any], name: str = "qwen") -> None:
+        self.now = NOW - timedelta(days=2)
+        meta = ObjectMeta(name=name, namespace="models", uid="uid-1", generation=1, resource_version="7")
+        self.stored = ModelInfer(metadata=meta, spec=_raw(spec))
+        self.pods: dict[str, Pod] = {}
+        self.services: dict[str, Service] = {}
+        self.revisions: dict[str, ControllerRevision] = {}
+        self._made = 0
+
+    def snapshot(self) -> Snapshot:
+        listed = Listed(tuple(self.pods.values()), tuple(self.services.values()), tuple(self.revisions.values()), {})
+        return snapshot_of(self.stored, listed, NODES, self.now)
+
+    def change(self, spec: dict[str, Any], **annotations: str) -> None:
+        meta = self.stored.metadata
+        meta = msgspec.structs.replace(
+            meta, generation=meta.generation + 1, annotations={**meta.annotations, **annotations}
+        )
+        self.stored = msgspec.structs.replace(self.stored, metadata=meta, spec=_raw(spec))
+
+    def act(self) -> None:
+        """One pass of the controller; pods that it deletes are gone."""
+        found = self.snapshot().assessment
+        identity = identity_of(found.owner)
+        for action in plan(found).actions:
+            match action:
+                case CreateRevision(revision):
+                    self.revisions[revision.name] = self._born(
+                        manifests.revision_body(identity, revision), ControllerRevision
+                    )
+                case CreateService(_, name, body):
+                    self.services[name] = self._born(body, Service)
+                case CreatePod(place, name, revision, incarnation):
+                    self.pods[name] = self._born(manifests.pod_body(identity, revision, place, incarnation), Pod)
+                case DeletePod(_, name):
+                    del self.pods[name]
+        self.note()
+
+    def note(self, status: ModelInferStatus | None = None) -> None:
+        found = self.snapshot().assessment
+        self.stored = msgspec.structs.replace(self.stored, status=status or status_of(found, {}))
+
+    def start(self, which: Callable[[str], bool] = lambda name: True, seconds: float = 90) -> None:
+        """Pods that were made are ready so much later."""
+        self.now += timedelta(seconds=seconds)
+        for at, (name, pod) in enumerate(sorted(self.pods.items())):
+            if which(name) and not pod.is_ready:
+                ready = Condition(type="Ready", status="True", last_transition_time=self.now)
+                self._set(name, PodStatus(phase="Running", conditions=(ready,)), f"gpu-{at % len(NODES)}")
+        self.note()
+
+    def settle(self) -> None:
+        for _ in range(50):
+            before = (dict(self.pods), self.stored.status)
+            self.act()
+            self.start()
+            if (dict(self.pods), self.stored.status) == before:
+                return
+        raise AssertionError("does not settle")
+
+    def fail_to_pull(self, name: str) -> None:
+        message = 'Back-off pulling image "vllm:v2": manifest for vllm:v2 not found'
+        waiting = ContainerState(waiting=ContainerStateWaiting(reason="ImagePullBackOff", message=message))
+        self._set(
+            name, PodStatus(phase="Pending", container_statuses=(ContainerStatus(name="main", state=waiting),)), "gpu-2"
+        )
+
+    def restart(self, name: str, count: int, exit_code: int = 137, reason: str = "OOMKilled") -> None:
+        """Its container crashed that often, and waits."""
+        ended = ContainerState(
+            terminated=ContainerStateTerminated(exit_code=exit_code, reason=reason, finished_at=self.now)
+        )
+        waiting = ContainerState(
+            waiting=ContainerStateWaiting(reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
+        )
+        status = ContainerStatus(name="main", restart_count=count, state=waiting, last_state=ended)
+        ready = Condition(type="Ready", status="False", last_transition_time=self.now)
+        self._set(name, PodStatus(phase="Running", conditions=(ready,), container_statuses=(status,)), "gpu-3")
+
+    def leave_unscheduled(self, name: str, message: str) -> None:
+        scheduled = Condition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
+        self._set(name, PodStatus(phase="Pending", conditions=(scheduled,)), "")
+
+    def end(self, name: str, *finalizers: str) -> None:
+        pod = self.pods[name]
+        meta = msgspec.structs.replace(pod.metadata, deletion_timestamp=self.now, finalizers=finalizers)
+        self.pods[name] = msgspec.structs.replace(pod, metadata=meta)
+
+    def take_name(self, name: str) -> None:
+        """A pod of somebody else, with our label."""
+        meta = ObjectMeta(
+            name=name, namespace="models", uid="other", labels={well_known.NAME: self.stored.metadata.name}
+        )
+        self.pods[name] = Pod(metadata=meta)
+
+    def _set(self, name: str, status: PodStatus, node: str) -> None:
+        self.pods[name] = msgspec.structs.replace(self.pods[name], status=status, spec=PodSpec(node_name=node))
+
+    def _born(self, body: Any, kind: Any) -> Any:
+        self._made += 1
+        made = msgspec.json.decode(body if isinstance(body, bytes) else msgspec.json.encode(body), type=kind)
+        meta = msgspec.structs.replace(made.metadata, uid=f"u{self._made}", creation_timestamp=self.now)
+        return msgspec.structs.replace(made, metadata=meta)
+
+
+def _raw(spec: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(spec).encode())

@@ -1,0 +1,86 @@
+"""Causes and next steps that a real cluster shows too rarely to wait for."""
+
+from __future__ import annotations
+
+from clusters import Cluster, role, spec
+
+from modelinfer_controller.kubectl.evidence import Evidence
+from modelinfer_controller.kubectl.explain import Explanation, explain
+from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.planning.status import status_of
+
+
+def settled(replicas: int = 2, **rolling: object) -> Cluster:
+    made = Cluster(spec(replicas, role("decode", workers=1), **rolling))
+    made.settle()
+    return made
+
+
+def told(cluster: Cluster, evidence: Evidence | None = None, only: int | None = None) -> Explanation:
+    return explain(cluster.snapshot(), evidence or Evidence(), only)
+
+
+def test_well_is_one_sentence() -> None:
+    found = told(settled())
+    assert found.is_well
+    assert found.summary.startswith("all 2 groups are available at revision qwen-")
+    assert (found.groups, found.waiting, found.other_next, found.remarks) == ((), (), (), ())
+
+
+def test_a_finalizer_is_named() -> None:
+    cluster = settled()
+    cluster.end("qwen-0-decode-0-1", "example.com/drain")
+    (group,) = told(cluster).groups
+    assert "pod qwen-0-decode-0-1 is kept by the finalizer example.com/drain" in group.details
+
+
+def test_a_lost_node_is_named() -> None:
+    cluster = settled()
+    cluster.end("qwen-0-decode-0-1")
+    node = cluster.pods["qwen-0-decode-0-1"].spec.node_name
+    (group,) = told(cluster, Evidence(sick_nodes={node: "is not ready"})).groups
+    assert f"pod qwen-0-decode-0-1 cannot end: its node {node} is not ready" in group.details
+
+
+def test_what_the_server_refused_is_told_of_groups_that_the_status_names_and_of_those_that_it_only_counts() -> None:
+    cluster = Cluster(spec(8, role("decode")))
+    snapshot = cluster.snapshot()
+    text = 'CreatePod qwen-{0}-decode-0-0: pods "qwen-{0}-decode-0-0" is forbidden: exceeded quota: few'
+    failures: dict[int | None, Failure] = {n: Failure("QuotaExceeded", text.format(n)) for n in range(8)}
+    cluster.note(status_of(snapshot.assessment, failures))
+    found = told(cluster).groups
+    assert [group.reason for group in found] == ["QuotaExceeded"] * 8
+    assert "qwen-3-decode-0-0" in found[3].message
+    assert all(group.next[0].rule == "retry" for group in found)
+
+
+def test_progress_that_the_status_tells_of_is_no_refusal() -> None:
+    cluster = Cluster(spec(2, role("decode")))
+    cluster.note()
+    assert {group.reason for group in told(cluster).groups} == {"CreatingPods"}
+
+
+def test_one_group_alone() -> None:
+    cluster = settled(3)
+    cluster.end("qwen-1-decode-0-0", "x/y")
+    assert [group.ordinal for group in told(cluster, only=1).groups] == [1]
+    assert told(cluster, only=0).summary == "group 0 is available"
+    assert told(cluster, only=9).summary == "there is no group 9"
+
+
+def test_an_invalid_spec_is_told_of_and_nothing_is_said_to_come_next() -> None:
+    cluster = settled()
+    cluster.end("qwen-0-decode-0-0", "x/y")
+    cluster.change(spec(2, role("decode", workers=1), maxUnavailable="120%"))
+    found = told(cluster)
+    assert any("the spec is invalid" in remark for remark in found.remarks)
+    assert all(group.next == () for group in found.groups)
+
+
+def test_a_foreign_pod_in_the_way() -> None:
+    cluster = Cluster(spec(1, role("decode")))
+    cluster.take_name("qwen-0-decode-0-0")
+    (group,) = told(cluster).groups
+    assert group.reason == "NameCollision"
+    assert "Pod qwen-0-decode-0-0 is in the way" in group.message
+    assert group.next[0].text == "goes on as soon as the name is free"

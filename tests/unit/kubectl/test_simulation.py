@@ -1,0 +1,66 @@
+"""`simulate` plays what the real controller does: a rollout keeps its rules, and one seed takes one course."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from clusters import role, spec
+
+from modelinfer_controller.exits import Exit
+from modelinfer_controller.kubectl.proposal import Manifest
+from modelinfer_controller.kubectl.simulation import Course, GroupFailure, Scenario, simulate
+from modelinfer_controller.kubectl.simulation_plot import plot
+from modelinfer_controller.kubectl.simulation_text import simulation_of
+from modelinfer_controller.simulator.virtual_time import run
+
+
+def manifest(image: str = "vllm:v1", **rolling: Any) -> Manifest:
+    return Manifest("qwen", None, {}, spec(4, role("decode", image=image), **rolling))
+
+
+def play(*manifests: Manifest, **scenario: Any) -> Course:
+    return run(simulate(Scenario(manifests, start=timedelta(seconds=60), **scenario)))
+
+
+def test_a_rollout_keeps_to_the_budget_and_takes_its_time() -> None:
+    told = simulation_of(play(manifest(), manifest("vllm:v2")))
+    assert told.is_finished
+    assert told.lowest_available == 3
+    assert 4 * 60 <= told.seconds < 4 * 60 + 30  # one group after the other, a minute each
+    surge = simulation_of(
+        play(manifest(maxUnavailable=0, maxSurge=1), manifest("vllm:v2", maxUnavailable=0, maxSurge=1))
+    )
+    assert surge.lowest_available == 4
+
+
+def test_a_failed_group_is_seen_and_comes_back() -> None:
+    told = simulation_of(play(manifest(), failures=[GroupFailure(2, timedelta(minutes=5))]))
+    texts = [entry.text for entry in told.timeline if entry.after >= 300]
+    assert texts[0] == "qwen-2-decode-0-0 fails"
+    assert texts[-1].startswith("group 2: Available at qwen-")
+    assert told.lowest_available == 3
+    assert told.is_finished
+
+
+def test_the_same_seed_takes_the_same_course() -> None:
+    spread = {"spread": timedelta(seconds=30)}
+    first, same, other = (simulation_of(play(manifest(), seed=seed, **spread)) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+def test_a_manifest_that_is_refused_is_one_line() -> None:
+    with pytest.raises(Exit, match=r"is refused: .*maxUnavailable"):
+        play(manifest(maxUnavailable=0, maxSurge=0))
+
+
+def test_the_picture_has_a_row_for_each_group_and_a_colour_for_each_revision() -> None:
+    picture = ElementTree.fromstring(plot(play(manifest(), manifest("vllm:v2"))))
+    texts = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {f"group {ordinal}" for ordinal in range(4)} <= set(texts)
+    assert "available (lowest 3)" in texts
+    fills = {each.get("fill") for each in picture.iter("{http://www.w3.org/2000/svg}rect")}
+    assert {"#2e8b57", "#7fa8d9", "#e3b341"} <= fills
