@@ -41,10 +41,10 @@ def run(config: str | None, **flags: Any) -> None:
     Exit codes: 0 stopped as asked, 1 a fault of the program, 2 a bad setting, 3 no cluster, 4 forbidden, 5 the CRD is
     missing, 6 leadership lost.
     """
-    from modelinfer_controller.app.lean_imports import lean_imports
+    from modelinfer_controller.app.import_trimming import trimmed_imports
 
     _obey_signals_while_starting()
-    with lean_imports():
+    with trimmed_imports():
         from modelinfer_controller.app.log import configure_logging
         from modelinfer_controller.app.options import settings_from
         from modelinfer_controller.app.process import run_process

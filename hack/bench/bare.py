@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bench.progress import Progress
 from bench.workload import Child, children_of
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 

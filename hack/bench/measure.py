@@ -15,7 +15,7 @@ from bench.plane import NAMESPACE, Plane, fresh_plane
 from bench.process import Cost, running_controller
 from bench.workload import Child, children_of, model_infer
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.resource import PODS
 
 # In turns: other work on the machine slows one run or another, and the fastest is the least disturbed. The best of

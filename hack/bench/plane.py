@@ -13,9 +13,9 @@ from pathlib import Path
 from controlplane import AuditEvent, ControlPlane, Settings
 
 from bench.progress import Progress
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.aiohttp_transport import connect
-from modelinfer_controller.kube.cache.optional import is_resource_served
+from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 

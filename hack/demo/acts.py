@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from demo.example import EXAMPLE, NAME, NEW_TAG, updated_roles
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.kubectl.snapshot import Snapshot

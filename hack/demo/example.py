@@ -15,8 +15,8 @@ import yaml
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.kinds import MODEL_INFERS
-from modelinfer_controller.kube.cache.optional import is_resource_served
+from modelinfer_controller.controller.resources import MODEL_INFERS
+from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import Resource
 

@@ -24,7 +24,7 @@ from demo.controller import Controller, running_controller
 from demo.example import EXAMPLES, NAME, example, install_crd
 from demo.failure import DemoFailed
 from demo.screen import Screen, screen_of
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kubectl.access import Place, connected

@@ -15,11 +15,11 @@ from modelinfer_controller.api.names import ObjectName
 EMPTY: Mapping[str, str] = {}
 
 
-class Slim(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class WireStruct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Base of every cached type: frozen, camelCase on the wire, invisible to the cycle collector."""
 
 
-class OwnerReference(Slim, frozen=True):
+class OwnerReference(WireStruct, frozen=True):
     api_version: str = ""
     kind: str = ""
     name: str = ""
@@ -28,7 +28,7 @@ class OwnerReference(Slim, frozen=True):
     block_owner_deletion: bool = False
 
 
-class ObjectMeta(Slim, frozen=True):
+class ObjectMeta(WireStruct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -55,7 +55,7 @@ class ObjectMeta(Slim, frozen=True):
         return next((reference for reference in self.owner_references if reference.controller), None)
 
 
-class KubeObject(Slim, frozen=True):
+class KubeObject(WireStruct, frozen=True):
     """What every object has. Also good alone, where only identity matters."""
 
     api_version: str = ""
@@ -66,18 +66,18 @@ class KubeObject(Slim, frozen=True):
 T = TypeVar("T", bound=KubeObject)
 
 
-class ListMeta(Slim, frozen=True):
+class ListMeta(WireStruct, frozen=True):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
     remaining_item_count: int | None = None
 
 
-class ObjectList(Slim, Generic[T], frozen=True):
+class ObjectList(WireStruct, Generic[T], frozen=True):
     metadata: ListMeta = ListMeta()
     items: tuple[T, ...] = ()
 
 
-class Condition(Slim, frozen=True):
+class Condition(WireStruct, frozen=True):
     """A pod's or any object's condition; observed_generation is 0 where the kind has none."""
 
     type: str = ""
@@ -88,16 +88,16 @@ class Condition(Slim, frozen=True):
     observed_generation: int = 0
 
 
-class ContainerStateWaiting(Slim, frozen=True):
+class ContainerStateWaiting(WireStruct, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class ContainerStateRunning(Slim, frozen=True):
+class ContainerStateRunning(WireStruct, frozen=True):
     started_at: datetime | None = None
 
 
-class ContainerStateTerminated(Slim, frozen=True):
+class ContainerStateTerminated(WireStruct, frozen=True):
     exit_code: int = 0
     signal: int = 0
     reason: str = ""
@@ -106,13 +106,13 @@ class ContainerStateTerminated(Slim, frozen=True):
     finished_at: datetime | None = None
 
 
-class ContainerState(Slim, frozen=True):
+class ContainerState(WireStruct, frozen=True):
     waiting: ContainerStateWaiting | None = None
     running: ContainerStateRunning | None = None
     terminated: ContainerStateTerminated | None = None
 
 
-class ContainerStatus(Slim, frozen=True):
+class ContainerStatus(WireStruct, frozen=True):
     name: str = ""
     ready: bool = False
     restart_count: int = 0
@@ -120,12 +120,12 @@ class ContainerStatus(Slim, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
-class PodSpec(Slim, frozen=True):
+class PodSpec(WireStruct, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
 
 
-class PodStatus(Slim, frozen=True):
+class PodStatus(WireStruct, frozen=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -154,7 +154,7 @@ class Pod(KubeObject, frozen=True):
         )
 
 
-class ServiceSpec(Slim, frozen=True):
+class ServiceSpec(WireStruct, frozen=True):
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     publish_not_ready_addresses: bool = False
     selector: dict[str, str] = {}
@@ -171,7 +171,7 @@ class ControllerRevision(KubeObject, frozen=True):
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class PodGroupStatus(Slim, frozen=True):
+class PodGroupStatus(WireStruct, frozen=True):
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
 

@@ -9,10 +9,10 @@ from datetime import datetime
 
 import msgspec
 
-from modelinfer_controller.api.core import Condition, KubeObject, Slim
+from modelinfer_controller.api.core import Condition, KubeObject, WireStruct
 
 
-class RebuildRecord(Slim, frozen=True, omit_defaults=True):
+class RebuildRecord(WireStruct, frozen=True, omit_defaults=True):
     """One rebuild of a scope: the whole group ("*"), a role instance ("decode-0") or a pod ("decode-0/1").
 
     Pods of the scope whose incarnation annotation is below `incarnation` are to be deleted; none is made before they
@@ -26,7 +26,7 @@ class RebuildRecord(Slim, frozen=True, omit_defaults=True):
     cause: str = ""  # which pod and why, for people
 
 
-class GroupRecord(Slim, frozen=True, omit_defaults=True):
+class GroupRecord(WireStruct, frozen=True, omit_defaults=True):
     """What is remembered of one group, keyed by its ordinal in decimal.
 
     revision: the ControllerRevision that the group was last built from; it holds even when every pod is lost.
@@ -39,7 +39,7 @@ class GroupRecord(Slim, frozen=True, omit_defaults=True):
     rebuilds: dict[str, RebuildRecord] = {}
 
 
-class ModelInferStatus(Slim, frozen=True):
+class ModelInferStatus(WireStruct, frozen=True):
     observed_generation: int = 0
     replicas: int = 0
     current_replicas: int = 0

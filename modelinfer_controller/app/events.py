@@ -3,7 +3,7 @@
 import structlog
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.events import EventRecorder, EventType, reference_to
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

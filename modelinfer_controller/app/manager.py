@@ -23,7 +23,7 @@ YOUNG_OBJECTS = 20_000
 SYNC_REMINDER = 30.0  # seconds between two lines that say which caches are still waited for
 
 
-class Part(Protocol):
+class Runnable(Protocol):
     """Something that runs beside the work, such as a server."""
 
     async def start(self) -> None: ...
@@ -52,7 +52,7 @@ class Manager:
         components: Components,
         *,
         elector: LeaderElector | None,
-        servers: Part,
+        servers: Runnable,
         events: Sender,
         drain_timeout: float,
         on_leadership_lost: Callable[[LeadershipLost], NoReturn],

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.exits import Exit, ExitCode
-from modelinfer_controller.kube.cache.optional import is_resource_served
+from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError, Forbidden, Unauthorized
 from modelinfer_controller.kube.lease import LEASES
@@ -41,7 +41,7 @@ class Permission:
         return f"{self.verb} {name}{'.' + self.group if self.group else ''} {where}"
 
 
-class AccessReviewStatus(Slim, frozen=True):
+class AccessReviewStatus(WireStruct, frozen=True):
     allowed: bool = False
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from modelinfer_controller import __version__
 from modelinfer_controller.app.events import RecordedEvents
-from modelinfer_controller.app.guard import LeaderOnlyTransport
+from modelinfer_controller.app.leader_guard import LeaderOnlyTransport
 from modelinfer_controller.app.leadership import MAX_OVERDUE, lease_name, leave_at_once, make_elector
 from modelinfer_controller.app.manager import Manager
 from modelinfer_controller.app.metrics.machinery import LeadershipMetric
@@ -30,7 +30,7 @@ from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 from modelinfer_controller.kube.events import EventRecorder
-from modelinfer_controller.kube.flow import Flow, TokenBucket, Unlimited
+from modelinfer_controller.kube.flowcontrol import RateLimiter, TokenBucket, Unlimited
 from modelinfer_controller.kube.leaderelection import LeaderElector
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         observer = LeadershipMetric(telemetry.metrics, lease.name)
         elector = make_elector(unguarded, lease, settings, clock=SystemClock(), on_change=observer)
     guarded = transport if elector is None else LeaderOnlyTransport(transport, elector.is_leading)
-    client = Client(guarded, flow=_flow(settings), on_request=telemetry.requests)
+    client = Client(guarded, rate_limiter=_rate_limiter(settings), on_request=telemetry.requests)
     recorder = EventRecorder(
         client, COMPONENT, instance=socket.gethostname(), clock=SystemClock(), random=random.Random()
     )
@@ -137,7 +137,7 @@ def _probes(components: Components, elector: LeaderElector | None, stop: asyncio
     }
 
 
-def _flow(settings: Settings) -> Flow:
+def _rate_limiter(settings: Settings) -> RateLimiter:
     return TokenBucket(settings.kube_api_qps, settings.burst) if settings.kube_api_qps else Unlimited()
 
 

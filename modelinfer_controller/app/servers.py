@@ -15,7 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Servers:
-    """Implements `manager.Part`. Two addresses that are the same become one server."""
+    """Implements `manager.Runnable`. Two addresses that are the same become one server."""
 
     def __init__(
         self, *, metrics_address: str, metrics: Metrics, probe_address: str, probes: Mapping[str, Probe]

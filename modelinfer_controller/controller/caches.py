@@ -8,10 +8,10 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision, KubeObject, Pod, PodGroup, Service
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.discovered_informer import DiscoveredInformer
 from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.optional import OptionalInformer
 from modelinfer_controller.kube.cache.source import ResourceSource
 from modelinfer_controller.kube.cache.store import by_controller_uid
 from modelinfer_controller.kube.client import Client
@@ -36,13 +36,15 @@ def controller_uid(obj: KubeObject) -> str | None:
     return None if controller is None else controller.uid
 
 
-class Children(Generic[T]):
+class OwnedCache(Generic[T]):
     """The children of one kind: the informer's cache and the own writes on top of it."""
 
     def __init__(self, resource: Resource[T], informer: SharedInformer[T], clock: Clock) -> None:
         self.resource = resource
         self.informer = informer
-        self.expectations: Expectations[T, str] = Expectations(controller_uid, reached=informer.reached, clock=clock)
+        self.expectations: Expectations[T, str] = Expectations(
+            controller_uid, synced_version=informer.synced_version, clock=clock
+        )
         informer.add_event_handler(self.expectations)
 
     def of(self, owner_uid: str) -> list[T]:
@@ -60,11 +62,11 @@ class Caches:
 
     model_infers: SharedInformer[ModelInfer]
     own_model_infers: Expectations[ModelInfer, str]
-    pods: Children[Pod]
-    services: Children[Service]
-    revisions: Children[ControllerRevision]
-    pod_groups: Mapping[GangScheduler, Children[PodGroup]]
-    optional: Mapping[GangScheduler, OptionalInformer[PodGroup]]
+    pods: OwnedCache[Pod]
+    services: OwnedCache[Service]
+    revisions: OwnedCache[ControllerRevision]
+    pod_groups: Mapping[GangScheduler, OwnedCache[PodGroup]]
+    discovered: Mapping[GangScheduler, DiscoveredInformer[PodGroup]]
 
     def model_infer(self, key: ObjectName) -> ModelInfer | None:
         """In its newest known state, own status writes included."""
@@ -75,8 +77,8 @@ class Caches:
         return (self.model_infers, self.pods.informer, self.services.informer, self.revisions.informer)
 
     @property
-    def informers(self) -> tuple[SharedInformer[Any] | OptionalInformer[Any], ...]:
-        return (*self.required_informers, *self.optional.values())
+    def informers(self) -> tuple[SharedInformer[Any] | DiscoveredInformer[Any], ...]:
+        return (*self.required_informers, *self.discovered.values())
 
     @property
     def has_synced(self) -> bool:
@@ -86,7 +88,7 @@ class Caches:
         for informer in self.informers:
             await informer.wait_for_sync()
 
-    def children(self) -> tuple[Children[Any], ...]:
+    def children(self) -> tuple[OwnedCache[Any], ...]:
         return (self.pods, self.services, self.revisions, *self.pod_groups.values())
 
 
@@ -108,11 +110,11 @@ def build_caches(
             indexers={BY_CONTROLLER: by_controller_uid, BY_NAME_LABEL: by_name_label},
         )
 
-    def children(resource: Resource[T]) -> Children[T]:
-        return Children(resource, informer(resource, well_known.NAME), clock)
+    def children(resource: Resource[T]) -> OwnedCache[T]:
+        return OwnedCache(resource, informer(resource, well_known.NAME), clock)
 
-    def optional(scheduler: GangScheduler) -> OptionalInformer[PodGroup]:
-        return OptionalInformer(
+    def discovered(scheduler: GangScheduler) -> DiscoveredInformer[PodGroup]:
+        return DiscoveredInformer(
             client,
             POD_GROUPS[scheduler],
             pod_groups[scheduler].informer,
@@ -122,7 +124,7 @@ def build_caches(
 
     model_infers = informer(MODEL_INFERS, "")
     own_model_infers: Expectations[ModelInfer, str] = Expectations(
-        controller_uid, reached=model_infers.reached, clock=clock
+        controller_uid, synced_version=model_infers.synced_version, clock=clock
     )
     model_infers.add_event_handler(own_model_infers)
     pod_groups = {scheduler: children(resource) for scheduler, resource in POD_GROUPS.items()}
@@ -133,5 +135,5 @@ def build_caches(
         services=children(SERVICES),
         revisions=children(CONTROLLER_REVISIONS),
         pod_groups=pod_groups,
-        optional={scheduler: optional(scheduler) for scheduler in POD_GROUPS},
+        discovered={scheduler: discovered(scheduler) for scheduler in POD_GROUPS},
     )

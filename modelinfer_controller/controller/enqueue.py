@@ -14,7 +14,7 @@ from modelinfer_controller.kube.workqueue import WorkQueue
 T = TypeVar("T", bound=KubeObject)
 
 
-class EnqueueSelf:
+class EnqueueRequestForObject:
     """For ModelInfers."""
 
     def __init__(self, queue: WorkQueue[ObjectName]) -> None:
@@ -30,7 +30,7 @@ class EnqueueSelf:
         self._queue.add(last_state(obj).metadata.object_name)
 
 
-class EnqueueOwner(Generic[T]):
+class EnqueueRequestForOwner(Generic[T]):
     """For children: the controller's key, and that of the name label, which may wait for the name to be free."""
 
     def __init__(self, queue: WorkQueue[ObjectName]) -> None:
@@ -54,11 +54,11 @@ class EnqueueOwner(Generic[T]):
             self._queue.add(ObjectName(obj.metadata.namespace, label))
 
 
-def connect(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
+def add_event_handlers(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
     """Let every event lead to the reconcile that it concerns."""
-    caches.model_infers.add_event_handler(EnqueueSelf(queue))
+    caches.model_infers.add_event_handler(EnqueueRequestForObject(queue))
     for children in caches.children():
-        handler: EnqueueOwner[Any] = EnqueueOwner(queue)
+        handler: EnqueueRequestForOwner[Any] = EnqueueRequestForOwner(queue)
         children.informer.add_event_handler(handler)
 
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar, assert_never
 import structlog
 
 from modelinfer_controller.api.core import KubeObject
-from modelinfer_controller.controller.caches import Caches, Children, controller_uid
-from modelinfer_controller.controller.compose import describe_bearer
+from modelinfer_controller.controller.caches import Caches, OwnedCache, controller_uid
+from modelinfer_controller.controller.snapshot import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
 from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from modelinfer_controller.kube.parallel import CancelledFromWithin, Failed, NotStarted, slow_start
@@ -182,14 +182,14 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _create(self, children: Children[T], owner: OwnerIdentity, name: str, body: Body) -> None:
+    async def _create(self, children: OwnedCache[T], owner: OwnerIdentity, name: str, body: Body) -> None:
         try:
             created = await self._client.create(children.resource, owner.namespace, body)
         except AlreadyExists:
             created = await self._existing(children, owner, name)
         children.expectations.created(created)
 
-    async def _existing(self, children: Children[T], owner: OwnerIdentity, name: str) -> T:
+    async def _existing(self, children: OwnedCache[T], owner: OwnerIdentity, name: str) -> T:
         """The object that bears the name, if it is ours: an earlier request of ours, or one that lost its labels.
 
         Raises Collision if it is another's, and NotFound if it has just gone, which the retry makes good.
@@ -205,7 +205,7 @@ class Executor:
         return await self._client.patch(children.resource, owner.namespace, name, {"metadata": metadata})
 
     async def _patch(
-        self, children: Children[T], owner: OwnerIdentity, name: str, uid: str, patch: Mapping[str, Any]
+        self, children: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str, patch: Mapping[str, Any]
     ) -> None:
         guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
         try:
@@ -216,7 +216,7 @@ class Executor:
             return  # the cache will say so
         children.expectations.written(patched)
 
-    async def _delete(self, children: Children[T], owner: OwnerIdentity, name: str, uid: str) -> None:
+    async def _delete(self, children: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str) -> None:
         try:
             await self._client.delete(children.resource, owner.namespace, name, uid=uid)
         except (NotFound, Conflict) as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from modelinfer_controller.api.core import KubeObject, Pod
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches
-from modelinfer_controller.controller.compose import compose
+from modelinfer_controller.controller.snapshot import snapshot
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodView, view_pod
 from modelinfer_controller.planning.revision import GangScheduler
@@ -21,7 +21,7 @@ class Observer:
 
     def observe(self, owner: Owner) -> Observed:
         caches, uid = self._caches, owner.metadata.uid
-        return compose(
+        return snapshot(
             owner,
             views=(self._view(owner.name, pod) for pod in caches.pods.of(uid)),
             services=caches.services.of(uid),
@@ -29,8 +29,8 @@ class Observer:
             pod_groups={scheduler: children.of(uid) for scheduler, children in caches.pod_groups.items()},
             labelled=self._labelled(owner),
             gang_support=GangSupport(
-                volcano=caches.optional[GangScheduler.VOLCANO].is_served,
-                kubernetes=caches.optional[GangScheduler.KUBERNETES].is_served,
+                volcano=caches.discovered[GangScheduler.VOLCANO].is_served,
+                kubernetes=caches.discovered[GangScheduler.KUBERNETES].is_served,
             ),
         )
 

@@ -27,8 +27,8 @@ from modelinfer_controller.planning.status import invalid_status, status_of
 ACTIONS_PER_PASS = 2048
 # After it thought about a ModelInfer it leaves it alone for as many times as long, less what costs nobody anything: a
 # thousand pods that become ready one by one are not to cost a thousand looks at all of them, nor the loop all its time.
-REST = 2.0
-UNNOTICED = 0.005  # seconds
+COOLDOWN_FACTOR = 2.0
+COOLDOWN_THRESHOLD = 0.005  # seconds
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
 
 
@@ -46,7 +46,7 @@ class AssessmentObserver(Protocol):
 
 
 class Reconciler:
-    """is_due(key): whether another reconcile of the key follows at once, whatever this one comes to.
+    """has_pending(key): whether another reconcile of the key follows at once, whatever this one comes to.
 
     processor_time: the seconds of processor time that this thread has used, of which only differences count.
     """
@@ -60,9 +60,9 @@ class Reconciler:
         announcer: Announcer,
         clock: Clock,
         *,
-        is_due: Callable[[ObjectName], bool] = lambda key: False,
+        has_pending: Callable[[ObjectName], bool] = lambda key: False,
         on_assessment: AssessmentObserver = lambda assessment: None,
-        on_gone: Callable[[ObjectName], None] = lambda key: None,
+        on_deleted: Callable[[ObjectName], None] = lambda key: None,
         processor_time: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._caches = caches
@@ -71,9 +71,9 @@ class Reconciler:
         self._status = status_writer
         self._announcer = announcer
         self._clock = clock
-        self._is_due = is_due
+        self._is_due = has_pending
         self._on_assessment = on_assessment
-        self._on_gone = on_gone
+        self._on_gone = on_deleted
         self._processor_time = processor_time
 
     async def reconcile(self, key: ObjectName) -> Result:
@@ -102,7 +102,9 @@ class Reconciler:
         assessment = assess(self._observer.observe(owner), self._clock.now())
         planned = plan(assessment)
         self._on_assessment(assessment)
-        rested_at = asyncio.get_running_loop().time() + REST * (self._processor_time() - began) - UNNOTICED
+        rested_at = (
+            asyncio.get_running_loop().time() + COOLDOWN_FACTOR * (self._processor_time() - began) - COOLDOWN_THRESHOLD
+        )
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)

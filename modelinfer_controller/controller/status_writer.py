@@ -18,7 +18,7 @@ import msgspec
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.controller.caches import Caches
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import Invalid, NotFound

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.announce import Announcements, EventSink
 from modelinfer_controller.controller.caches import Caches, build_caches
-from modelinfer_controller.controller.enqueue import connect, enqueue_all
+from modelinfer_controller.controller.enqueue import add_event_handlers, enqueue_all
 from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.reconciler import AssessmentObserver, Reconciler
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.kube.backoff import Random
-from modelinfer_controller.kube.cache.together import run_together
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
+from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
 from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
@@ -44,7 +44,7 @@ class Components:
     status_writer: StatusWriter
 
     async def run_caches(self) -> None:
-        await run_together((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
+        await run_all((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
 
     async def run_workers(self) -> None:
         try:
@@ -76,7 +76,7 @@ def wire(
         on_gang_support_changed=lambda: enqueue_all(caches, queue),
     )
     observer = Observer(caches)
-    connect(caches, queue)
+    add_event_handlers(caches, queue)
     announcements = Announcements(events)
     status_writer = StatusWriter(client, caches, clock, queue.add)
     reconciler = Reconciler(
@@ -86,9 +86,9 @@ def wire(
         status_writer,
         announcements,
         clock,
-        is_due=queue.is_due,
+        has_pending=queue.has_pending,
         on_assessment=observers.on_assessment,
-        on_gone=announcements.forget,
+        on_deleted=announcements.forget,
         processor_time=processor_time,
     )
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)

@@ -10,7 +10,7 @@ import msgspec
 from modelinfer_controller.api.core import KubeObject, ObjectList
 from modelinfer_controller.kube.decoding import decode_list, decode_object
 from modelinfer_controller.kube.errors import Expired, TooManyRequests, error_of_response
-from modelinfer_controller.kube.flow import Flow, Unlimited
+from modelinfer_controller.kube.flowcontrol import RateLimiter, Unlimited
 from modelinfer_controller.kube.resource import Resource
 from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport, TransportError
 from modelinfer_controller.kube.watch import WatchStream
@@ -50,10 +50,14 @@ class Client:
     """
 
     def __init__(
-        self, transport: Transport, *, flow: Flow | None = None, on_request: RequestObserver = ignore_request
+        self,
+        transport: Transport,
+        *,
+        rate_limiter: RateLimiter | None = None,
+        on_request: RequestObserver = ignore_request,
     ) -> None:
         self._transport = transport
-        self._flow = flow or Unlimited()
+        self._rate_limiter = rate_limiter or Unlimited()
         self._on_request = on_request
 
     async def get(
@@ -216,7 +220,7 @@ class Client:
             headers={"Accept-Encoding": "identity"},
             timeout=REQUEST_TIMEOUT,
         )
-        await self._flow.acquire()
+        await self._rate_limiter.acquire()
         async with self._opened("watch", resource.plural, request) as response:
             if response.status != 200:
                 raise error_of_response(response.status, await _start_of_body(response), response.headers)
@@ -245,7 +249,7 @@ class Client:
         return await self._exchange(verb, target, request)
 
     async def _exchange(self, verb: str, target: str, request: Request) -> Response:
-        await self._flow.acquire()
+        await self._rate_limiter.acquire()
         now = asyncio.get_running_loop().time
         started, status = now(), 0
         try:

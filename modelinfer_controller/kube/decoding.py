@@ -5,14 +5,14 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from modelinfer_controller.api.core import KubeObject, ListMeta, ObjectList, Slim
+from modelinfer_controller.api.core import KubeObject, ListMeta, ObjectList, WireStruct
 from modelinfer_controller.kube.errors import UndecodableResponse
 from modelinfer_controller.kube.transport import Response
 
 T = TypeVar("T", bound=KubeObject)
 
 
-class _Page(Slim, Generic[T], frozen=True):
+class _Page(WireStruct, Generic[T], frozen=True):
     """A list on the wire: some servers send null for no items."""
 
     metadata: ListMeta = ListMeta()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from modelinfer_controller.api.core import Slim
+from modelinfer_controller.api.core import WireStruct
 from modelinfer_controller.kube.transport import TransportError
 
 MAX_MESSAGE_LENGTH = 300  # of a body that is no Status: a proxy's error page
@@ -14,7 +14,7 @@ TOO_LARGE_RESOURCE_VERSION_MESSAGE = "Too large resource version"  # servers tha
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
-class StatusCause(Slim, frozen=True):
+class StatusCause(WireStruct, frozen=True):
     """Why a request was refused, for one field of it."""
 
     reason: str = ""
@@ -22,14 +22,14 @@ class StatusCause(Slim, frozen=True):
     field: str = ""
 
 
-class StatusDetails(Slim, frozen=True):
+class StatusDetails(WireStruct, frozen=True):
     name: str = ""
     kind: str = ""
     causes: tuple[StatusCause, ...] | None = ()
     retry_after_seconds: int = 0
 
 
-class Status(Slim, frozen=True):
+class Status(WireStruct, frozen=True):
     """meta/v1 Status: the body of every refusal, and the object of a watch's ERROR event."""
 
     message: str = ""

@@ -51,7 +51,7 @@ class Expectations(Generic[T, Owner]):
     A deletion is over when the cache shows the object terminating, or gone.
 
     Is a ResourceEventHandler of the resource's informer. owner_of says whose an object is (by UID), None for nobody's.
-    reached(namespace) is the resource version that the cache of that namespace has reached, "" before it has synced.
+    synced_version(namespace) is the version that the cache of that namespace has, "" before its first list.
     Resource versions of one resource are compared as integers; where they are none, only a shown UID ends a write.
     """
 
@@ -59,12 +59,12 @@ class Expectations(Generic[T, Owner]):
         self,
         owner_of: Callable[[T], Owner | None],
         *,
-        reached: Callable[[str], str],
+        synced_version: Callable[[str], str],
         clock: Clock,
         timeout: float = 300.0,
     ) -> None:
         self._owner_of = owner_of
-        self._reached = reached
+        self._synced_version = synced_version
         self._clock = clock
         self._timeout = timeout
         # Both in the order in which they expire.
@@ -164,7 +164,7 @@ class Expectations(Generic[T, Owner]):
         return msgspec.structs.replace(obj, metadata=metadata)
 
     def _is_reached(self, write: _Write[T, Owner]) -> bool:
-        reached = self._reached(write.obj.metadata.namespace)
+        reached = self._synced_version(write.obj.metadata.namespace)
         written = write.obj.metadata.resource_version
         return reached.isdigit() and written.isdigit() and not is_older(reached, than=written)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import AlreadyExists, Conflict, NotFound
@@ -19,7 +19,7 @@ MICROSECOND = timedelta(microseconds=1)
 RELEASE_ATTEMPTS = 3
 
 
-class LeaseSpec(Slim, frozen=True):
+class LeaseSpec(WireStruct, frozen=True):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     acquire_time: datetime | None = None

@@ -7,7 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.kube.errors import Status, UndecodableResponse, error_of_status
 from modelinfer_controller.kube.transport import StreamResponse
 
@@ -42,12 +42,12 @@ class Bookmark:
 WatchEvent: TypeAlias = Added[T] | Modified[T] | Deleted[T] | Bookmark
 
 
-class _Line(Slim, Generic[T], frozen=True):
+class _Line(WireStruct, Generic[T], frozen=True):
     type: str
     object: T
 
 
-class _RawLine(Slim, frozen=True):
+class _RawLine(WireStruct, frozen=True):
     type: str
     object: msgspec.Raw
 

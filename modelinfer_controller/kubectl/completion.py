@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Any
 
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import NAMESPACES, Resource

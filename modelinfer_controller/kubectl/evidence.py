@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from modelinfer_controller.api.core import Condition, KubeObject, Slim
+from modelinfer_controller.api.core import Condition, KubeObject, WireStruct
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import Resource
@@ -15,13 +15,13 @@ MAX_NODES = 8  # that are asked for one by one
 BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
-class ObjectReference(Slim, frozen=True):
+class ObjectReference(WireStruct, frozen=True):
     kind: str = ""
     name: str = ""
     uid: str = ""
 
 
-class EventSeries(Slim, frozen=True):
+class EventSeries(WireStruct, frozen=True):
     last_observed_time: datetime | None = None
 
 
@@ -46,11 +46,11 @@ class Warning(KubeObject, frozen=True):
         return next((time for time in times if time is not None), BEGINNING)
 
 
-class NodeSpec(Slim, frozen=True):
+class NodeSpec(WireStruct, frozen=True):
     unschedulable: bool = False
 
 
-class NodeStatus(Slim, frozen=True):
+class NodeStatus(WireStruct, frozen=True):
     conditions: tuple[Condition, ...] = ()
 
 

@@ -10,9 +10,9 @@ from modelinfer_controller.api.core import Node
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.observe import Observer
-from modelinfer_controller.kube.cache.together import run_together
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.kubectl.access import failure
 from modelinfer_controller.kubectl.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
 from modelinfer_controller.planning.observed import Owner
@@ -77,7 +77,7 @@ async def following(client: Client, key: ObjectName, clock: Clock) -> AsyncItera
     )
     follower = Follower(caches, Observer(caches), nodes, key, clock)
     running = asyncio.create_task(
-        run_together((f"informer {informer.name}", informer.run()) for informer in caches.informers), name="informers"
+        run_all((f"informer {informer.name}", informer.run()) for informer in caches.informers), name="informers"
     )
     try:
         syncing = asyncio.create_task(caches.wait_for_sync(), name="initial lists")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.errors import NotFound

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kubectl.access import (
     Place,

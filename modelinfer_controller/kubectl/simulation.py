@@ -12,7 +12,7 @@ from typing import Any
 from modelinfer_controller.api import modelinfer
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Observers, wire
 from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.errors import ApiError

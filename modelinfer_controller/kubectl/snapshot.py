@@ -13,8 +13,8 @@ from modelinfer_controller.api.core import ControllerRevision, KubeObject, Node,
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.api.validation import InvalidSpec, Violation
-from modelinfer_controller.controller.compose import compose, is_controlled_by
-from modelinfer_controller.controller.kinds import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.snapshot import is_controlled_by, snapshot
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
@@ -95,7 +95,7 @@ def observed_of(owner: Owner, listed: Listed) -> Observed:
         "ControllerRevision": listed.revisions,
         "PodGroup": [stored for each in groups.values() for stored in each],
     }
-    return compose(
+    return snapshot(
         owner,
         views=(view_pod(owner.name, pod) for pod in _of(listed.pods, owner)),
         services=_of(listed.services, owner),
@@ -192,7 +192,9 @@ async def _pod_groups(client: Client, namespace: str, scheduler: GangScheduler) 
     except NotFound:
         return None
     except Forbidden:
-        from modelinfer_controller.kube.cache.optional import is_resource_served  # slow to import, and rarely needed
+        from modelinfer_controller.kube.cache.discovered_informer import (
+            is_resource_served,  # slow to import, and rarely needed
+        )
 
         if not await is_resource_served(client, resource):
             return None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.kube.cache.group import InformerGroup
+from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
@@ -47,8 +47,8 @@ class Kubelet:
         self.on_liveness_changed: Callable[[str], None] = lambda node: None
         self._client = client
         self._clock = clock
-        self._group = InformerGroup(client, random=rng)
-        self._pods = self._group.informer(PODS)
+        self._informers = SharedInformerFactory(client, random=rng)
+        self._pods = self._informers.informer(PODS)
         self._queue: WorkQueue[ObjectName] = WorkQueue(ItemExponentialBackoff(base=0.05, cap=10.0))
         self._controller = Controller("kubelet", self._queue, self._sync, workers=workers)
         self._runtime_by_uid: dict[str, PodRuntime] = {}
@@ -60,7 +60,7 @@ class Kubelet:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._group.run(), name="kubelet-informers")
+            tasks.create_task(self._informers.run(), name="kubelet-informers")
             tasks.create_task(self._controller.run(), name="kubelet-workers")
 
     def behave(self, name: ObjectName, behaviour: Behaviour) -> None:

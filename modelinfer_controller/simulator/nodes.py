@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.kube.cache.group import InformerGroup
+from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.client import STRATEGIC_MERGE_PATCH, Client
 from modelinfer_controller.kube.clock import Clock
@@ -75,9 +75,9 @@ class NodeController:
         self._client = client
         self._clock = clock
         self._kubelet = kubelet
-        self._group = InformerGroup(client, random=rng)
-        self._nodes = self._group.informer(NODES)
-        self._pods = self._group.informer(PODS, indexers={"node": lambda pod: [pod.node_name]})
+        self._informers = SharedInformerFactory(client, random=rng)
+        self._nodes = self._informers.informer(NODES)
+        self._pods = self._informers.informer(PODS, indexers={"node": lambda pod: [pod.node_name]})
         self._queue: WorkQueue[str] = WorkQueue()
         self._controller = Controller("node-lifecycle", self._queue, self._sync)
         self._nodes.add_event_handler(self)
@@ -85,7 +85,7 @@ class NodeController:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._group.run(), name="node-lifecycle-informers")
+            tasks.create_task(self._informers.run(), name="node-lifecycle-informers")
             tasks.create_task(self._controller.run(), name="node-lifecycle-workers")
 
     # ResourceEventHandler

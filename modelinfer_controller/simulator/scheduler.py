@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.kube.cache.group import InformerGroup
+from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.client import STRATEGIC_MERGE_PATCH, Client
 from modelinfer_controller.kube.clock import Clock
@@ -39,11 +39,11 @@ class Scheduler:
     def __init__(self, client: Client, clock: Clock, rng: random.Random) -> None:
         self._client = client
         self._clock = clock
-        self._group = InformerGroup(client, random=rng)
-        self._pods = self._group.informer(PODS)
-        self._nodes = self._group.informer(NODES)
-        self._native = self._group.optional_informer(NATIVE_POD_GROUPS, on_served_changed=self._wake_up)
-        self._volcano = self._group.optional_informer(VOLCANO_POD_GROUPS, on_served_changed=self._wake_up)
+        self._informers = SharedInformerFactory(client, random=rng)
+        self._pods = self._informers.informer(PODS)
+        self._nodes = self._informers.informer(NODES)
+        self._native = self._informers.discovered_informer(NATIVE_POD_GROUPS, on_served_changed=self._wake_up)
+        self._volcano = self._informers.discovered_informer(VOLCANO_POD_GROUPS, on_served_changed=self._wake_up)
         self._usage = Usage()
         self._pending: dict[str, PlainObject] = {}
         self._is_dirty = asyncio.Event()
@@ -53,7 +53,7 @@ class Scheduler:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._group.run(), name="scheduler-informers")
+            tasks.create_task(self._informers.run(), name="scheduler-informers")
             tasks.create_task(self._schedule(), name="scheduler")
 
     # ResourceEventHandler
@@ -91,7 +91,7 @@ class Scheduler:
         self._is_dirty.set()
 
     async def _schedule(self) -> None:
-        await self._group.wait_for_sync()
+        await self._informers.wait_for_sync()
         while True:
             await self._is_dirty.wait()
             await asyncio.sleep(_PAUSE)

@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily
 
 from modelinfer_controller.app.metrics.registry import Metrics
 from modelinfer_controller.controller.caches import Caches
+from modelinfer_controller.kube.cache.discovered_informer import DiscoveredInformer
 from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.optional import OptionalInformer
 from modelinfer_controller.kube.cache.reflector import ReflectorCounters
 
 # Metric and description, by the counter's name.
@@ -80,7 +80,7 @@ class InformerMetrics:
     def refresh(self) -> None:
         for informer in self._caches.informers:
             self._synced.labels(informer.name).set(informer.has_synced)
-            if isinstance(informer, OptionalInformer):
+            if isinstance(informer, DiscoveredInformer):
                 self._served.labels(informer.name).set(informer.is_served)
                 if not informer.is_served:
                     self._staleness.remove_by_labels({"resource": informer.name})

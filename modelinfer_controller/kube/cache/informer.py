@@ -12,7 +12,7 @@ from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, 
 from modelinfer_controller.kube.cache.reflector import Reflector, ReflectorCounters
 from modelinfer_controller.kube.cache.source import ListerWatcher
 from modelinfer_controller.kube.cache.store import Indexers, Lister, Store
-from modelinfer_controller.kube.cache.together import run_together
+from modelinfer_controller.kube.tasks import run_all
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -97,7 +97,7 @@ class SharedInformer(Generic[T]):
             return versions[0] if len(versions) == 1 else ""
         return min(versions, key=int)
 
-    def reached(self, namespace: str) -> str:
+    def synced_version(self, namespace: str) -> str:
         """The resource version that the cache of a namespace is as new as; "" before its first list."""
         for source, reflector in zip(self._sources, self._reflectors, strict=False):
             if source.namespace in (None, namespace):
@@ -135,7 +135,7 @@ class SharedInformer(Generic[T]):
             )
             for source, version in zip(self._sources, versions, strict=True)
         )
-        await run_together(
+        await run_all(
             (f"reflector-{self.name}-{source.namespace or 'all'}", reflector.run())
             for source, reflector in zip(self._sources, self._reflectors, strict=True)
         )

@@ -40,7 +40,7 @@ class WorkQueue(Generic[K]):
         """Items queued: due, and not in work."""
         return len(self._queue)
 
-    def is_due(self, item: K) -> bool:
+    def has_pending(self, item: K) -> bool:
         """Whether the item was added since a worker last got it: another run of it follows at once."""
         return item in self._dirty
 

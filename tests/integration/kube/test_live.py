@@ -13,7 +13,7 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube import errors
 from modelinfer_controller.kube.aiohttp_transport import connect
-from modelinfer_controller.kube.cache import InformerGroup
+from modelinfer_controller.kube.cache import SharedInformerFactory
 from modelinfer_controller.kube.client import APPLY_PATCH, Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.resource import NAMESPACES, NODES, SERVICES, Resource
@@ -35,8 +35,8 @@ async def client_of(control_plane: ControlPlane) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def at_work(group: InformerGroup) -> AsyncIterator[None]:
-    task = asyncio.create_task(group.run())
+async def at_work(factory: SharedInformerFactory) -> AsyncIterator[None]:
+    task = asyncio.create_task(factory.run())
     try:
         yield
     finally:
@@ -107,13 +107,13 @@ async def test_an_informer_follows(control_plane: ControlPlane, namespace: str, 
     async with client_of(control_plane) as client:
         first = await client.create(CONFIG_MAPS, namespace, body("first"))
         await client.create(CONFIG_MAPS, namespace, {"metadata": {"name": "unselected"}})
-        group = InformerGroup(
+        factory = SharedInformerFactory(
             client, random=random.Random(1), namespaces=[namespace, "default"], use_streaming_list=streaming
         )
-        informer = group.informer(CONFIG_MAPS, label_selector=SELECTOR)
-        async with at_work(group):
+        informer = factory.informer(CONFIG_MAPS, label_selector=SELECTOR)
+        async with at_work(factory):
             async with asyncio.timeout(20):
-                await group.wait_for_sync()
+                await factory.wait_for_sync()
             assert [obj.metadata.name for obj in informer.lister.list()] == ["first"]
             made = await client.create(CONFIG_MAPS, namespace, body("second"))
             key = ObjectName(namespace, "second")
@@ -145,10 +145,10 @@ async def test_an_optional_kind_comes_and_goes(control_plane: ControlPlane, name
         "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", KubeObject, False
     )
     async with client_of(control_plane) as client:
-        group = InformerGroup(client, random=random.Random(1))
+        factory = SharedInformerFactory(client, random=random.Random(1))
         served: list[bool] = []
-        informer = group.optional_informer(WIDGETS, poll_interval=0.2, on_served_changed=served.append)
-        async with at_work(group):
+        informer = factory.discovered_informer(WIDGETS, poll_interval=0.2, on_served_changed=served.append)
+        async with at_work(factory):
             await eventually(lambda: informer.has_synced)
             for round_ in (1, 2):
                 made = await client.create(crds, None, definition)

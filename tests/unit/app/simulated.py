@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.app.manager import Manager
 from modelinfer_controller.app.telemetry import Telemetry
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Components, wire
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost

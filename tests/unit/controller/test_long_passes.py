@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Observers
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec

@@ -10,7 +10,7 @@ import pytest
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
-from modelinfer_controller.controller.kinds import MODEL_INFERS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import MAX_IN_FLIGHT, StatusWriter, status_patch
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import InternalError

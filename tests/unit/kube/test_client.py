@@ -13,7 +13,7 @@ import pytest
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.kube import errors
 from modelinfer_controller.kube.client import APPLY_PATCH, Client
-from modelinfer_controller.kube.flow import TokenBucket
+from modelinfer_controller.kube.flowcontrol import TokenBucket
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS
 from modelinfer_controller.kube.transport import Request, Response, TransportError
 from modelinfer_controller.kube.watch import Added, Bookmark, Deleted, Modified

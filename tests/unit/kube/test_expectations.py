@@ -45,12 +45,12 @@ class World:
         self.history: dict[str, list[tuple[int, Pod | None]]] = {}
         self.events: list[tuple[int, str, Pod | None]] = []
         self.cached: dict[str, Pod] = {}
-        self.reached = 0
+        self.synced_version = 0
         self.late_responses: list[Callable[[], None]] = []
         self.confirmed: dict[str, int] = {}
         self.deleted: set[str] = set()
         clock = VirtualClock(asyncio.get_running_loop())
-        self.expectations = Expectations(owner_of, reached=lambda _: str(self.reached), clock=clock)
+        self.expectations = Expectations(owner_of, synced_version=lambda _: str(self.synced_version), clock=clock)
         self.handler: ResourceEventHandler[Pod] = self.expectations
 
     def stored(self, name: str, at: int | None = None) -> Pod | None:
@@ -119,9 +119,9 @@ class World:
             self.late_responses.pop(0)()
 
     def deliver(self, count: int) -> None:
-        due = [event for event in self.events if event[0] > self.reached][:count]
+        due = [event for event in self.events if event[0] > self.synced_version][:count]
         for version, name, state in due:
-            self.reached = version
+            self.synced_version = version
             self.show(name, state)
 
     def relist(self) -> None:
@@ -135,13 +135,13 @@ class World:
         for name, state in newest.items():
             if state is not None:
                 self.show(name, state)
-        self.reached = self.version
+        self.synced_version = self.version
 
     def show(self, name: str, state: Pod | None) -> None:
         old = self.cached.pop(name, None)
         if state is None:
             if old is not None:
-                self.handler.on_delete(_at_version(old, self.reached))
+                self.handler.on_delete(_at_version(old, self.synced_version))
             return
         self.cached[name] = state
         if old is None:
@@ -152,7 +152,7 @@ class World:
     def check(self) -> None:
         view = {shown.metadata.name: shown for shown in self.expectations.overlay(OWNER, self.cached.values())}
         for name in self.history:
-            known = self.stored(name, at=max(self.reached, self.confirmed.get(name, 0)))
+            known = self.stored(name, at=max(self.synced_version, self.confirmed.get(name, 0)))
             shown = view.pop(name, None)
             assert _identity(shown) == _identity(known), name
             if shown is not None:
@@ -207,7 +207,7 @@ async def test_the_view_is_the_servers_state_at_the_newest_of_cache_and_confirme
 @pytest.fixture
 def blind(clock: VirtualClock) -> Expectations[Pod, str]:
     """Over a cache that does not tell what it has reached: the handlers alone must do."""
-    return Expectations(owner_of, reached=lambda namespace: "", clock=clock, timeout=300)
+    return Expectations(owner_of, synced_version=lambda namespace: "", clock=clock, timeout=300)
 
 
 async def test_a_created_pod_is_there_before_the_cache_shows_it(blind: Expectations[Pod, str]) -> None:

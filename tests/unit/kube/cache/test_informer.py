@@ -14,10 +14,10 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.cache import (
     DeletedFinalStateUnknown,
-    InformerGroup,
-    OptionalInformer,
+    DiscoveredInformer,
     ResourceNotServed,
     SharedInformer,
+    SharedInformerFactory,
     last_state,
 )
 from modelinfer_controller.kube.client import Client
@@ -62,9 +62,9 @@ class Recorder:
 class Running:
     """An informer at work over a fake server."""
 
-    def __init__(self, api: FakeApi, group: InformerGroup, informer: SharedInformer[KubeObject]) -> None:
+    def __init__(self, api: FakeApi, factory: SharedInformerFactory, informer: SharedInformer[KubeObject]) -> None:
         self.api = api
-        self.group = group
+        self.factory = factory
         self.informer = informer
         self.expected_handler_error_count = 0
         self.recorder = Recorder(informer)
@@ -86,9 +86,9 @@ class Running:
 
 
 @asynccontextmanager
-async def at_work(group: InformerGroup) -> AsyncIterator[None]:
-    """The group runs, and does not fail."""
-    task = asyncio.create_task(group.run())
+async def at_work(factory: SharedInformerFactory) -> AsyncIterator[None]:
+    """The informers run, and do not fail."""
+    task = asyncio.create_task(factory.run())
     try:
         yield
     finally:
@@ -99,10 +99,12 @@ async def at_work(group: InformerGroup) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running(api: FakeApi, *, namespaces: tuple[str, ...] = (), streaming: bool = False) -> AsyncIterator[Running]:
-    group = InformerGroup(Client(api), random=random.Random(1), namespaces=namespaces, use_streaming_list=streaming)
-    informer = group.informer(THINGS, label_selector="a=b")
-    async with at_work(group):
-        yield Running(api, group, informer)
+    factory = SharedInformerFactory(
+        Client(api), random=random.Random(1), namespaces=namespaces, use_streaming_list=streaming
+    )
+    informer = factory.informer(THINGS, label_selector="a=b")
+    async with at_work(factory):
+        yield Running(api, factory, informer)
 
 
 async def test_lists_then_watches_from_the_version_of_the_list() -> None:
@@ -110,7 +112,7 @@ async def test_lists_then_watches_from_the_version_of_the_list() -> None:
     api.create("a")
     async with running(api) as run:
         assert not run.informer.has_synced
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         assert await run.after(1) == [("initial", "a")]
         api.create("b")
         api.update("a")
@@ -194,7 +196,7 @@ async def test_a_list_at_a_version_that_is_not_there_is_asked_for_at_the_newest(
     api = FakeApi()
     api.list_faults.append(fault)
     async with running(api) as run:
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
     assert [query.get("resourceVersion", "") for query in api.asked(watch=False)] == ["0", ""]
     assert asyncio.get_running_loop().time() < 0.1
 
@@ -219,7 +221,7 @@ async def test_a_list_that_cannot_be_had_is_tried_again_with_back_off() -> None:
     api = FakeApi()
     api.list_faults.extend([REFUSED, HTML, status(500, "InternalError"), status(403, "Forbidden"), throttled(1)])
     async with running(api) as run:
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         assert run.informer.counters.list_error_count == 4  # the client itself waits for flow control
     times = [time for time, request in api.requests if "watch" not in request.query]
     gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -230,7 +232,7 @@ async def test_a_list_that_cannot_be_had_is_tried_again_with_back_off() -> None:
 async def test_streams_that_close_at_once_are_not_asked_for_in_a_rush() -> None:
     api = FakeApi()
     async with running(api) as run:
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         api.closes_at_once = True
         api.close_streams()
         await run.after(600)
@@ -384,7 +386,7 @@ async def test_namespaces_fill_one_store_each_in_its_own_scope() -> None:
         await run.after(0.5)
         assert len(run.recorder.view) == 1
         assert not run.informer.has_synced
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         assert {obj.metadata.namespace for obj in run.informer.lister.list()} == {"one", "two"}
         assert len(list(run.informer.lister.list("one"))) == 1
         run.recorder.take()
@@ -393,8 +395,8 @@ async def test_namespaces_fill_one_store_each_in_its_own_scope() -> None:
         api.compact()
         assert await run.after(60) == [("tombstone", "a")]
         assert [obj.metadata.namespace for obj in run.informer.lister.list()] == ["one"]
-        assert run.informer.reached("one") == str(api.version)
-        assert run.informer.reached("other") == ""
+        assert run.informer.synced_version("one") == str(api.version)
+        assert run.informer.synced_version("other") == ""
 
 
 async def test_a_streaming_list_is_taken_over_at_once_and_its_stream_goes_on() -> None:
@@ -402,7 +404,7 @@ async def test_a_streaming_list_is_taken_over_at_once_and_its_stream_goes_on() -
     api.create("a")
     api.create("b")
     async with running(api, streaming=True) as run:
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         assert run.recorder.take() == [("initial", "a"), ("initial", "b")]
         api.update("a")
         assert await run.after(1) == [("update", "a")]
@@ -436,7 +438,7 @@ async def test_a_server_without_streaming_lists_is_asked_for_one_once() -> None:
     api = FakeApi()
     api.understands_streaming_lists = False
     async with running(api, streaming=True) as run:
-        await run.group.wait_for_sync()
+        await run.factory.wait_for_sync()
         api.compact()
         api.break_streams()
         await run.after(60)
@@ -444,22 +446,22 @@ async def test_a_server_without_streaming_lists_is_asked_for_one_once() -> None:
         assert len(api.asked(watch=False)) == 1
 
 
-async def test_a_resource_that_is_not_served_ends_the_group() -> None:
+async def test_a_resource_that_is_not_served_ends_them_all() -> None:
     api = FakeApi()
     api.is_served = False
-    group = InformerGroup(Client(api), random=random.Random(1))
-    group.informer(THINGS)
+    factory = SharedInformerFactory(Client(api), random=random.Random(1))
+    factory.informer(THINGS)
     with pytest.raises(ResourceNotServed):
-        await group.run()
+        await factory.run()
 
 
 @asynccontextmanager
-async def optional(api: FakeApi, served: list[bool]) -> AsyncIterator[tuple[OptionalInformer[KubeObject], Recorder]]:
-    group = InformerGroup(Client(api), random=random.Random(1))
-    informer = group.optional_informer(THINGS, on_served_changed=served.append)
+async def optional(api: FakeApi, served: list[bool]) -> AsyncIterator[tuple[DiscoveredInformer[KubeObject], Recorder]]:
+    factory = SharedInformerFactory(Client(api), random=random.Random(1))
+    informer = factory.discovered_informer(THINGS, on_served_changed=served.append)
     recorder = Recorder(informer.informer)
     informer.informer.add_event_handler(recorder)
-    async with at_work(group):
+    async with at_work(factory):
         yield informer, recorder
 
 
@@ -481,7 +483,7 @@ async def test_an_optional_resource_comes_and_goes() -> None:
             assert not informer.is_served
             assert recorder.take() == [("tombstone", "a")]
             assert informer.has_synced
-            assert informer.informer.reached("ns") == ""
+            assert informer.informer.synced_version("ns") == ""
         assert served == [True, False, True, False]
         api.is_served = True
         await asyncio.sleep(0.1)
@@ -516,8 +518,8 @@ async def test_a_404_that_discovery_does_not_confirm_empties_nothing() -> None:
 async def test_two_informers_of_one_resource_both_run() -> None:
     api = FakeApi()
     api.create("a")
-    group = InformerGroup(Client(api), random=random.Random(1))
-    informers = [group.informer(THINGS, label_selector=selector) for selector in ("a", "b")]
-    async with at_work(group):
-        await group.wait_for_sync()
+    factory = SharedInformerFactory(Client(api), random=random.Random(1))
+    informers = [factory.informer(THINGS, label_selector=selector) for selector in ("a", "b")]
+    async with at_work(factory):
+        await factory.wait_for_sync()
         assert [len(list(informer.lister.list())) for informer in informers] == [1, 1]

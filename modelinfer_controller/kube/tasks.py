@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, NoReturn
 
 
-async def run_together(coroutines: Iterable[tuple[str, Coroutine[Any, Any, Any]]]) -> NoReturn:
+async def run_all(coroutines: Iterable[tuple[str, Coroutine[Any, Any, Any]]]) -> NoReturn:
     """Runs coroutines that have no end of their own, each as a task of the name before it; ends by cancellation.
 
     When one ends all the same the others are cancelled, and its error is raised, or RuntimeError if it had none.

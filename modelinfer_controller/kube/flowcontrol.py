@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 
-class Flow(Protocol):
+class RateLimiter(Protocol):
     async def acquire(self) -> None:
         """Returns when one more request may be sent."""
 

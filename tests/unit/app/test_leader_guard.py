@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from modelinfer_controller.app.guard import LeaderOnlyTransport, NotLeading
+from modelinfer_controller.app.leader_guard import LeaderOnlyTransport, NotLeading
 from modelinfer_controller.kube.transport import Request, Response, StreamResponse
 
 

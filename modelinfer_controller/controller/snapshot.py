@@ -8,7 +8,7 @@ from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
 
 
-def compose(
+def snapshot(
     owner: Owner,
     *,
     views: Iterable[PodView | None],

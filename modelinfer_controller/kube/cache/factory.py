@@ -5,20 +5,20 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.kube.backoff import Random
+from modelinfer_controller.kube.cache.discovered_informer import POLL_INTERVAL, DiscoveredInformer
 from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.optional import POLL_INTERVAL, OptionalInformer
 from modelinfer_controller.kube.cache.source import ResourceSource
 from modelinfer_controller.kube.cache.store import Indexers
-from modelinfer_controller.kube.cache.together import run_together
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import Resource
+from modelinfer_controller.kube.tasks import run_all
 
 T = TypeVar("T", bound=KubeObject)
 
-AnyInformer: TypeAlias = SharedInformer[Any] | OptionalInformer[Any]
+AnyInformer: TypeAlias = SharedInformer[Any] | DiscoveredInformer[Any]
 
 
-class InformerGroup:
+class SharedInformerFactory:
     """Makes informers over the same namespaces (none given: all of them) and runs them."""
 
     def __init__(
@@ -60,7 +60,7 @@ class InformerGroup:
         self._informers.append(informer)
         return informer
 
-    def optional_informer(
+    def discovered_informer(
         self,
         resource: Resource[T],
         *,
@@ -69,9 +69,9 @@ class InformerGroup:
         indexers: Indexers[T] | None = None,
         poll_interval: float = POLL_INTERVAL,
         on_served_changed: Callable[[bool], None] | None = None,
-    ) -> OptionalInformer[T]:
+    ) -> DiscoveredInformer[T]:
         """Like `informer`, for a resource that may come and go."""
-        informer = OptionalInformer(
+        informer = DiscoveredInformer(
             self._client,
             resource,
             self._shared(resource, label_selector, field_selector, indexers),
@@ -84,7 +84,7 @@ class InformerGroup:
 
     async def run(self) -> NoReturn:
         """Ends by cancellation, and with the first informer that fails."""
-        await run_together((f"informer-{informer.name}", informer.run()) for informer in self._informers)
+        await run_all((f"informer-{informer.name}", informer.run()) for informer in self._informers)
 
     def _shared(
         self, resource: Resource[T], label_selector: str, field_selector: str, indexers: Indexers[T] | None

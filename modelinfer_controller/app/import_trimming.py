@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 @contextmanager
-def lean_imports() -> Iterator[None]:
+def trimmed_imports() -> Iterator[None]:
     """For the imports of a process that runs the controller; what is imported afterwards is imported as always.
 
     kubernetes: its package imports the whole synchronous client, beside the asynchronous one that we use. structlog:

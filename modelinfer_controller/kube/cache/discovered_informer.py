@@ -7,7 +7,7 @@ from typing import Generic, NoReturn, TypeVar
 import msgspec
 import structlog
 
-from modelinfer_controller.api.core import KubeObject, Slim
+from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.kube.backoff import Backoff, Random
 from modelinfer_controller.kube.cache.informer import SharedInformer
 from modelinfer_controller.kube.cache.reflector import ResourceNotServed
@@ -24,11 +24,11 @@ T = TypeVar("T", bound=KubeObject)
 POLL_INTERVAL = 10.0
 
 
-class _ApiResource(Slim, frozen=True):
+class _ApiResource(WireStruct, frozen=True):
     name: str = ""
 
 
-class _ApiResourceList(Slim, frozen=True):
+class _ApiResourceList(WireStruct, frozen=True):
     resources: tuple[_ApiResource, ...] | None = ()
 
 
@@ -42,7 +42,7 @@ async def is_resource_served(client: Client, resource: Resource[T]) -> bool:
     return any(served.name == resource.plural for served in found.resources or ())
 
 
-class OptionalInformer(Generic[T]):
+class DiscoveredInformer(Generic[T]):
     """Polls discovery until the resource is served, then keeps its cache until it is served no more.
 
     The informer that it wraps is only ever run by it; while the resource is not served its store is empty.
