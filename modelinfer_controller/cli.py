@@ -9,7 +9,7 @@ import click
 
 from modelinfer_controller import __version__
 from modelinfer_controller.exits import Exit, ExitCode
-from modelinfer_controller.kubectl.commands import add_verbs
+from modelinfer_controller.kubectl.cli.commands import add_verbs
 
 PROGRAM = "modelinfer-controller"
 

@@ -9,8 +9,8 @@ from demo.example import EXAMPLE, NAME, NEW_TAG, updated_roles
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
-from modelinfer_controller.kubectl.snapshot import Snapshot
-from modelinfer_controller.kubectl.tree import Tree
+from modelinfer_controller.kubectl.model.snapshot import Snapshot
+from modelinfer_controller.kubectl.model.tree import Tree
 
 MORE = 3  # groups, after the scale-up
 CRASH = {"kwok.stage/restart-after": "0s", "kwok.stage/exit-code": "137", "kwok.stage/ready-again-after": "10m"}

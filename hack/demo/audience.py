@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelinfer_controller.kubectl.snapshot import Snapshot
-from modelinfer_controller.kubectl.tree import Tree
+from modelinfer_controller.kubectl.model.snapshot import Snapshot
+from modelinfer_controller.kubectl.model.tree import Tree
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from modelinfer_controller.kubectl.terminal import Terminal
-from modelinfer_controller.kubectl.tree import GroupNode, Tree
-from modelinfer_controller.kubectl.tree_text import tree_lines
+from modelinfer_controller.kubectl.model.tree import GroupNode, Tree
+from modelinfer_controller.kubectl.render.terminal import Terminal
+from modelinfer_controller.kubectl.render.tree import tree_lines
 
 
 def folded_lines(tree: Tree, terminal: Terminal, room: int) -> list[str]:

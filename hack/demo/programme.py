@@ -27,10 +27,10 @@ from demo.screen import Screen, screen_of
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
-from modelinfer_controller.kubectl.access import Place, connected
-from modelinfer_controller.kubectl.live import Follower, following
-from modelinfer_controller.kubectl.snapshot import Snapshot
-from modelinfer_controller.kubectl.tree import Tree, tree_of
+from modelinfer_controller.kubectl.model.access import ClusterFlags, connected
+from modelinfer_controller.kubectl.model.follow import Follower, following
+from modelinfer_controller.kubectl.model.snapshot import Snapshot
+from modelinfer_controller.kubectl.model.tree import Tree, tree_of
 
 LATER_ACTS: Sequence[Callable[[Snapshot], Act]] = (acts.scale_up, acts.crash, acts.rolling_update)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -58,8 +58,8 @@ async def perform(cluster: AbstractAsyncContextManager[Cluster], console: Consol
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(cluster)
         console.print(f"[green]✓[/] {escape(stage.title)}", highlight=False)
-        place = Place(kubeconfig=str(stage.kubeconfig))
-        client = await stack.enter_async_context(connected(place, os.environ, follows=True))
+        flags = ClusterFlags(kubeconfig=str(stage.kubeconfig))
+        client = await stack.enter_async_context(connected(flags, os.environ, follows=True))
         await install_crd(client)
         console.print("[green]✓[/] the CRD is installed", highlight=False)
         controller = await stack.enter_async_context(running_controller(stage))

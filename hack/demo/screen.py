@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.text import Text
 
 from demo.folding import folded_lines
-from modelinfer_controller.kubectl.terminal import terminal_of
-from modelinfer_controller.kubectl.tree import Tree
-from modelinfer_controller.kubectl.tree_text import tree_lines
+from modelinfer_controller.kubectl.model.tree import Tree
+from modelinfer_controller.kubectl.render.terminal import terminal_of
+from modelinfer_controller.kubectl.render.tree import tree_lines
 
 # Synchronized output: a terminal that knows it shows what stands in between at once, any other ignores it.
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"

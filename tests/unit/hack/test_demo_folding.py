@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from demo.folding import folded_lines
 
-from modelinfer_controller.kubectl.terminal import Terminal
-from modelinfer_controller.kubectl.tree import GroupNode, InstanceNode, PodNode, RoleNode, Tree
+from modelinfer_controller.kubectl.model.tree import GroupNode, InstanceNode, PodNode, RoleNode, Tree
+from modelinfer_controller.kubectl.render.terminal import Terminal
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TERMINAL = Terminal(width=80)

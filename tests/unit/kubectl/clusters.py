@@ -25,7 +25,7 @@ from modelinfer_controller.api.core import (
     Service,
 )
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
-from modelinfer_controller.kubectl.snapshot import Listed, Snapshot, snapshot_of
+from modelinfer_controller.kubectl.model.snapshot import Listed, Snapshot, snapshot_of
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
 from modelinfer_controller.planning.group import identity_of

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from modelinfer_controller.kubectl import completion
-from modelinfer_controller.kubectl.complete import candidates_for
-from modelinfer_controller.kubectl.main import plugin
+from modelinfer_controller.kubectl.cli import candidates
+from modelinfer_controller.kubectl.cli.complete import candidates_for
+from modelinfer_controller.kubectl.cli.main import plugin
 
 
 def words(before: Sequence[str], word: str) -> list[str]:
@@ -29,11 +29,11 @@ def test_options_are_offered() -> None:
 def test_names_are_asked_of_the_cluster_and_filtered(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
 
-    def names(place: completion.Place) -> list[str]:
-        asked.append(place.namespace)
+    def names(flags: candidates.ClusterFlags) -> list[str]:
+        asked.append(flags.namespace)
         return ["qwen", "llama"]
 
-    monkeypatch.setattr(completion, "model_infer_names", names)
+    monkeypatch.setattr(candidates, "model_infer_names", names)
     assert words(["explain", "-n", "models"], "q") == ["qwen"]
     assert words(["explain", "-n=others"], "") == ["qwen", "llama"]
     assert asked == ["models", "others"]

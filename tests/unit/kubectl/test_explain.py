@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clusters import Cluster, role, spec
 
-from modelinfer_controller.kubectl.evidence import Evidence
-from modelinfer_controller.kubectl.explain import Explanation, explain
+from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
+from modelinfer_controller.kubectl.model.explanation import Explanation, explain
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.status import status_of
 
@@ -16,8 +16,8 @@ def settled(replicas: int = 2, **rolling: object) -> Cluster:
     return made
 
 
-def told(cluster: Cluster, evidence: Evidence | None = None, only: int | None = None) -> Explanation:
-    return explain(cluster.snapshot(), evidence or Evidence(), only)
+def told(cluster: Cluster, diagnostics: Diagnostics | None = None, only: int | None = None) -> Explanation:
+    return explain(cluster.snapshot(), diagnostics or Diagnostics(), only)
 
 
 def test_well_is_one_sentence() -> None:
@@ -38,7 +38,7 @@ def test_a_lost_node_is_named() -> None:
     cluster = settled()
     cluster.end("qwen-0-decode-0-1")
     node = cluster.pods["qwen-0-decode-0-1"].spec.node_name
-    (group,) = told(cluster, Evidence(sick_nodes={node: "is not ready"})).groups
+    (group,) = told(cluster, Diagnostics(sick_nodes={node: "is not ready"})).groups
     assert f"pod qwen-0-decode-0-1 cannot end: its node {node} is not ready" in group.details
 
 

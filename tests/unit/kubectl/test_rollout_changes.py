@@ -11,7 +11,7 @@ from clusters import NOW, Cluster, role, spec
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.exits import Exit
-from modelinfer_controller.kubectl.rollout_changes import (
+from modelinfer_controller.kubectl.model.rollout_changes import (
     RESTARTED_AT,
     RolloutChange,
     earlier_revision,

@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 from clusters import Cluster, role, spec
 
-from modelinfer_controller.kubectl.difference import spec_changes
-from modelinfer_controller.kubectl.evidence import Evidence
-from modelinfer_controller.kubectl.explain import explain
-from modelinfer_controller.kubectl.explain_text import explanation_lines
-from modelinfer_controller.kubectl.forecast import forecast
-from modelinfer_controller.kubectl.forecast_text import forecast_lines
-from modelinfer_controller.kubectl.rollout_changes import earlier_revision, undo
-from modelinfer_controller.kubectl.rollout_history import history_lines, history_of
-from modelinfer_controller.kubectl.rollout_status import end_text, progress_line, rollout_status
-from modelinfer_controller.kubectl.terminal import Terminal
-from modelinfer_controller.kubectl.tree import tree_of
-from modelinfer_controller.kubectl.tree_text import tree_lines
+from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
+from modelinfer_controller.kubectl.model.explanation import explain
+from modelinfer_controller.kubectl.model.forecast import forecast
+from modelinfer_controller.kubectl.model.rollout_changes import earlier_revision, undo
+from modelinfer_controller.kubectl.model.rollout_history import history_of
+from modelinfer_controller.kubectl.model.rollout_status import rollout_status
+from modelinfer_controller.kubectl.model.spec_diff import spec_changes
+from modelinfer_controller.kubectl.model.tree import tree_of
+from modelinfer_controller.kubectl.render.explain import explanation_lines
+from modelinfer_controller.kubectl.render.history import history_lines
+from modelinfer_controller.kubectl.render.plan import forecast_lines
+from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_line
+from modelinfer_controller.kubectl.render.terminal import Terminal
+from modelinfer_controller.kubectl.render.tree import tree_lines
 
 Screen = Callable[[str, Sequence[str]], None]
 DOCS = Path(__file__).parents[3] / "docs"
@@ -61,7 +63,7 @@ def test_a_tree_in_the_middle_of_a_rollout(width: int, screen: Screen) -> None:
 
 @WIDTHS
 def test_the_explanation_of_a_rollout_that_hangs(width: int, screen: Screen) -> None:
-    lines = explanation_lines(explain(rolling_out().snapshot(), Evidence()), Terminal(width))
+    lines = explanation_lines(explain(rolling_out().snapshot(), Diagnostics()), Terminal(width))
     assert_fits(lines, width)
     screen(f"explain-{width}", lines)
 
@@ -138,6 +140,6 @@ def test_ascii_where_the_output_has_nothing_else() -> None:
 
 
 def test_nothing_is_cut_where_there_is_no_terminal() -> None:
-    explained = explain(rolling_out().snapshot(), Evidence())
+    explained = explain(rolling_out().snapshot(), Diagnostics())
     lines = explanation_lines(explained, Terminal(None))
     assert any(explained.groups[0].message in line for line in lines)

@@ -1,4 +1,4 @@
-"""`simulate` plays what the real controller does: a rollout keeps its rules, and one seed takes one course."""
+"""`simulate` plays what the real controller does: a rollout keeps its rules, and one seed takes one timeline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from clusters import role, spec
 
 from modelinfer_controller.exits import Exit
-from modelinfer_controller.kubectl.proposal import Manifest
-from modelinfer_controller.kubectl.simulation import Course, GroupFailure, Scenario, simulate
-from modelinfer_controller.kubectl.simulation_plot import plot
-from modelinfer_controller.kubectl.simulation_text import simulation_of
+from modelinfer_controller.kubectl.model.manifest import Manifest
+from modelinfer_controller.kubectl.model.simulation import GroupFailure, Scenario, Timeline, simulate
+from modelinfer_controller.kubectl.model.simulation_report import simulation_of
+from modelinfer_controller.kubectl.render.simulation_plot import plot
 from modelinfer_controller.simulator.virtual_time import run
 
 
@@ -21,7 +21,7 @@ def manifest(image: str = "vllm:v1", **rolling: Any) -> Manifest:
     return Manifest("qwen", None, {}, spec(4, role("decode", image=image), **rolling))
 
 
-def play(*manifests: Manifest, **scenario: Any) -> Course:
+def play(*manifests: Manifest, **scenario: Any) -> Timeline:
     return run(simulate(Scenario(manifests, start=timedelta(seconds=60), **scenario)))
 
 

@@ -1,0 +1,45 @@
+"""The command `kubectl-modelinfer`, which kubectl runs as `kubectl modelinfer`."""
+
+import sys
+
+import click
+
+from modelinfer_controller import __version__
+from modelinfer_controller.exits import Exit, ExitCode
+from modelinfer_controller.kubectl.cli.commands import add_verbs
+
+PROGRAM = "kubectl modelinfer"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name=PROGRAM)
+def plugin() -> None:
+    """ModelInfers: what is wrong, why, and what happens next."""
+
+
+add_verbs(plugin)
+
+
+def main() -> None:
+    """Every failure is one line on stderr, and exit code 1."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code: int | None = plugin.main(prog_name=PROGRAM, standalone_mode=False)
+        return code or ExitCode.OK
+    except Exit as end:
+        return _fail(str(end), end.code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else PROGRAM
+        return _fail(f"{error.format_message()} (see `{command} --help`)", ExitCode.FAILURE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except click.Abort:
+        return 128 + 2
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,387 @@
+"""`explain`: why groups are not available, and what the controller does next, when, and for which rule."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import Pod
+from modelinfer_controller.api.modelinfer import RecoveryPolicy
+from modelinfer_controller.controller.reconciler import COLLISION_RETRY
+from modelinfer_controller.controller.wiring import MAX_RETRY_DELAY
+from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
+from modelinfer_controller.kubectl.model.document import Document
+from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
+from modelinfer_controller.kubectl.model.refusals import refusals
+from modelinfer_controller.kubectl.model.snapshot import Snapshot
+from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
+from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.cause import Failure, cause_of
+from modelinfer_controller.planning.group import NAME_COLLISION, Group
+from modelinfer_controller.planning.observed import PodView
+from modelinfer_controller.planning.plan import plan, scope_text
+from modelinfer_controller.planning.recovery import Postponed, is_condemned
+from modelinfer_controller.planning.rollout import Rule, Waiting
+
+NAMED_PODS = 3
+MIXED = "mixed"
+
+
+class Next(Document, frozen=True):
+    """One thing that the controller does, or waits for. at: when, where a clock decides it. rule: what makes it wait
+    ("availability", "pace", "partition", "back-off", "grace period", "retry"), "" where nothing does; count and limit
+    are the numbers that the rule compares."""
+
+    text: str
+    rule: str = ""
+    at: datetime | None = None
+    count: int | None = None
+    limit: int | None = None
+
+
+class GroupExplanation(Document, frozen=True):
+    """since: when the first of what is missing went, None where nothing tells. details: what else is known."""
+
+    ordinal: int
+    revision: str
+    since: datetime | None
+    reason: str
+    message: str
+    details: tuple[str, ...]
+    next: tuple[Next, ...]
+
+
+class WaitingGroups(Document, frozen=True):
+    """Groups of an older revision that wait for the same rule."""
+
+    ordinals: tuple[int, ...]
+    next: Next
+
+
+class Explanation(Document, frozen=True):
+    """is_well: every group is available and nothing is left to do. summary is one sentence. remarks: what concerns the
+    whole ModelInfer, such as an invalid spec or a controller that has not looked yet."""
+
+    namespace: str
+    name: str
+    time: datetime
+    is_well: bool
+    summary: str
+    replicas: int
+    available_groups: int
+    max_unavailable: int
+    remarks: tuple[str, ...]
+    groups: tuple[GroupExplanation, ...]
+    waiting: tuple[WaitingGroups, ...]
+    other_next: tuple[Next, ...]
+
+
+def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = None) -> Explanation:
+    """only: the ordinal of the one group to tell about."""
+    found = snapshot.assessment
+    planned = plan(found)
+    failures = refusals(found)
+    unavailable = [o for o in range(found.budget.replicas) if not found.states[o].is_available]
+    chosen = [o for o in unavailable if only in (None, o)]
+    explained = tuple(_group(o, snapshot, planned, diagnostics, failures) for o in chosen)
+    waiting = tuple(_waiting(snapshot, unavailable, only)) if not snapshot.violations else ()
+    remarks = tuple(_remarks(snapshot, planned, failures))
+    others = tuple(_elsewhere(found, planned, unavailable)) if only is None and not snapshot.violations else ()
+    is_well = not (explained or others or remarks or any(each.next.rule != Rule.PARTITION for each in waiting))
+    return Explanation(
+        namespace=snapshot.owner.namespace,
+        name=snapshot.owner.name,
+        time=snapshot.now,
+        is_well=is_well,
+        summary=_summary(found, unavailable, waiting, only),
+        replicas=found.budget.replicas,
+        available_groups=found.budget.replicas - len(unavailable),
+        max_unavailable=found.budget.max_unavailable,
+        remarks=remarks,
+        groups=explained,
+        waiting=waiting,
+        other_next=others,
+    )
+
+
+def _summary(found: Assessment, unavailable: list[int], waiting: Iterable[WaitingGroups], only: int | None) -> str:
+    replicas, budget = found.budget.replicas, found.budget
+    if only is not None and only not in unavailable:
+        return f"group {only} is available" if only in found.states else f"there is no group {only}"
+    if unavailable:
+        few = counted(len(unavailable), "group")
+        return f"{few} of {replicas} not available (maxUnavailable {budget.max_unavailable})"
+    at = f"revision {found.update.name}"
+    everyone = f"all {replicas} groups are available" if replicas else "no groups are asked for"
+    if not (old := [o for each in waiting for o in each.ordinals]):
+        return f"{everyone} at {at}" if replicas else everyone
+    return f"{everyone}; {counted(len(old), 'group')} not yet at {at}"
+
+
+def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[str]:
+    meta, status = snapshot.stored.metadata, snapshot.stored.status
+    if snapshot.violations:
+        told = "; ".join(map(str, snapshot.violations))
+        yield f"the spec is invalid, and the controller leaves everything as it is: {told}"
+    if meta.is_terminating:
+        kept = f"; its finalizers: {', '.join(meta.finalizers)}" if meta.finalizers else ""
+        yield f"it is being deleted, and gets no new pods{kept}"
+    if status.observed_generation < meta.generation:
+        seen = f"generation {status.observed_generation}" if status.observed_generation else "nothing of it"
+        yield (
+            f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
+            "is the controller running? (kubectl get leases --all-namespaces)"
+        )
+    if (former := meta.annotations.get(well_known.PAUSED_PARTITION)) is not None:
+        yield f"its rollout is paused: `kubectl modelinfer rollout resume {meta.name}` sets partition {former} again"
+
+
+# -- one group ---------------------------------------------------------------------------------------------------------
+
+
+def _group(
+    ordinal: int, snapshot: Snapshot, planned: Plan, diagnostics: Diagnostics, failures: Mapping[int | None, Failure]
+) -> GroupExplanation:
+    found = snapshot.assessment
+    group = found.groups[ordinal]
+    cause = cause_of(found, ordinal, failures)
+    return GroupExplanation(
+        ordinal=ordinal,
+        revision=group.revision.name,
+        since=since(group, snapshot),
+        reason=cause.reason,
+        message=cause.message,
+        details=tuple(dict.fromkeys(_details(group, snapshot, diagnostics, cause.message))),
+        next=tuple(_next(ordinal, snapshot, planned, failures)) if not snapshot.violations else (),
+    )
+
+
+def since(group: Group, snapshot: Snapshot) -> datetime | None:
+    """The earliest moment at which something that the group lacks now went or failed to come."""
+    moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in group.pods if not pod.is_ready]
+    moments += [rebuild.at for rebuild in group.record.rebuilds.values() if rebuild.at and not rebuild.complete]
+    if not moments and not group.pods:
+        condition = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
+        is_told = condition is not None and condition.status == "False"
+        return condition.last_transition_time if condition is not None and is_told else None
+    return min(moments, default=None)
+
+
+def _lost_at(view: PodView, pod: Pod) -> datetime:
+    ready = pod.condition("Ready")
+    if view.is_terminating and pod.metadata.deletion_timestamp is not None:
+        return pod.metadata.deletion_timestamp  # the grace period's end: close enough, and never before the deletion
+    if ready is not None and ready.status != "True" and ready.last_transition_time is not None:
+        return ready.last_transition_time
+    return view.created_at
+
+
+def _details(group: Group, snapshot: Snapshot, diagnostics: Diagnostics, message: str) -> Iterator[str]:
+    """Beyond the first cause: other troubled pods, what keeps terminating ones, nodes that are not well, Events."""
+    troubled = [pod for pod in group.live_pods if pod.trouble is not None and pod.name not in message]
+    for reason, pods in groupby(troubled, key=lambda pod: pod.trouble.reason if pod.trouble else ""):
+        found = list(pods)
+        words = found[0].trouble.message if found[0].trouble and reason not in message else ""
+        yield f"also {reason}: {_some([pod.name for pod in found])}{f': {words}' if words else ''}"
+    for view in group.pods:
+        pod = snapshot.pods[view.name]
+        if view.is_terminating:
+            yield from _termination(pod, snapshot, diagnostics)
+        elif not view.is_ready:
+            yield from _hints(view, pod, diagnostics, message)
+
+
+def _termination(pod: Pod, snapshot: Snapshot, diagnostics: Diagnostics) -> Iterator[str]:
+    name, finalizers, node = pod.metadata.name, pod.metadata.finalizers, pod.spec.node_name
+    if finalizers:
+        yield f"pod {name} is kept by the finalizer{'s' * (len(finalizers) > 1)} {', '.join(finalizers)}"
+    if what := diagnostics.sick_nodes.get(node):
+        yield f"pod {name} cannot end: its node {node} {what}"
+    deadline = pod.metadata.deletion_timestamp
+    if not finalizers and deadline is not None and snapshot.now > deadline + timedelta(seconds=1):
+        late = span(snapshot.now - deadline)
+        yield f"pod {name} was to be gone {late} ago, and its node {node or '-'} has not said so"
+
+
+def _hints(view: PodView, pod: Pod, diagnostics: Diagnostics, message: str) -> Iterator[str]:
+    node = pod.spec.node_name
+    if what := diagnostics.sick_nodes.get(node):
+        yield f"node {node} of pod {view.name} {what}"
+    elif node and view.name in message:
+        yield f"pod {view.name} is on node {node}"
+    warning = diagnostics.warnings.get(view.uid)
+    if warning is not None and warning.message not in message:
+        yield f"event of pod {view.name}: {warning.reason}: {warning.message}"
+
+
+def _some(names: list[str]) -> str:
+    shown = names[:NAMED_PODS]
+    return ", ".join(shown) + (f" and {len(names) - NAMED_PODS} more" if len(names) > NAMED_PODS else "")
+
+
+# -- what happens next -------------------------------------------------------------------------------------------------
+
+
+def _next(ordinal: int, snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[Next]:
+    found = snapshot.assessment
+    waiting = found.rollout.waiting_by_ordinal().get(ordinal)
+    told = [*_postponed(ordinal, found), *_doing(ordinal, found, planned, failures)]
+    if waiting is not None:
+        told.append(_rule(found, [waiting], snapshot))
+    yield from told or [Next(_nothing(found, found.groups[ordinal]))]
+
+
+def _doing(ordinal: int, found: Assessment, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[Next]:
+    actions = [action for action in planned.actions if group_of(action) == ordinal]
+    text = actions_text(actions)
+    if ordinal in failures and text:
+        at_most = COLLISION_RETRY if failures[ordinal].reason == NAME_COLLISION else timedelta(seconds=MAX_RETRY_DELAY)
+        yield Next(f"tries again, at least every {span(at_most)}, to {text}", rule="retry")
+        return
+    if ordinal in found.rollout.replace and found.groups[ordinal].pods:
+        text = text or f"wait until {counted(len(found.groups[ordinal].pods), 'pod')} are gone"
+        yield Next(f"replaces the group by revision {found.update.name}, and begins now: {text}")
+        return
+    obstacles = found.plans[ordinal].obstacles if ordinal in found.plans else ()
+    if any(obstacle.reason == NAME_COLLISION for obstacle in obstacles):
+        yield Next("goes on as soon as the name is free", rule="retry")
+    if text:
+        yield Next(f"now: {text}")
+    if blocked := _blocked(found, ordinal, actions):
+        yield Next(blocked)
+
+
+def _blocked(found: Assessment, ordinal: int, actions: Iterable[Action]) -> str:
+    """Pods that are to be made, and cannot be while others are going away."""
+    group, group_plan = found.groups[ordinal], found.plans.get(ordinal)
+    if group_plan is None or any(isinstance(action, CreatePod) for action in actions):
+        return ""
+    record = group_plan.recovery.record
+    leaving = [pod.name for pod in group.pods if pod.is_terminating or is_condemned(pod, record)]
+    missing = (
+        sum(group.shape.pod_count_by_instance.values())
+        - len(group.live_pods)
+        + sum(is_condemned(pod, record) for pod in group.live_pods)
+    )
+    if not leaving or missing <= 0:
+        return ""
+    return f"creates {counted(missing, 'pod')} when {_some(leaving)} {'is' if len(leaving) == 1 else 'are'} gone"
+
+
+def actions_text(actions: Iterable[Action]) -> str:
+    """What they do, in few words: "delete 2 pods (...), create 3 pods and 1 service"."""
+    found = list(actions)
+    deletions: dict[str, int] = {}
+    for action in found:
+        if isinstance(action, DeletePod):
+            deletions[action.reason] = deletions.get(action.reason, 0) + 1
+    parts = [f"delete {counted(count, 'pod')} (each {why})" for why, count in deletions.items()]
+    others: dict[str, int] = {}
+    for action in found:
+        if not isinstance(action, DeletePod):
+            words = _ACTION_WORDS[type(action).__name__]
+            others[words] = others.get(words, 0) + 1
+    for words, count in others.items():
+        verb, _, noun = words.partition(" ")
+        parts.append(f"{verb} {counted(count, noun)}")
+    return listed(parts)
+
+
+_ACTION_WORDS: Mapping[str, str] = {
+    "CreateRevision": "store revision",
+    "RenumberRevision": "renumber revision",
+    "DeleteRevision": "forget revision",
+    "CreatePodGroup": "create PodGroup",
+    "PatchPodGroup": "change PodGroup",
+    "DeletePodGroup": "delete PodGroup",
+    "CreateService": "create Service",
+    "PatchService": "repair Service",
+    "DeleteService": "delete Service",
+    "CreatePod": "create pod",
+    "PatchPodMetadata": "annotate pod",
+}
+
+
+def _postponed(ordinal: int, found: Assessment) -> Iterator[Next]:
+    group_plan = found.plans.get(ordinal)
+    for waiting in group_plan.recovery.postponed if group_plan is not None else ():
+        yield _postponed_text(ordinal, waiting, found)
+
+
+def _postponed_text(ordinal: int, waiting: Postponed, found: Assessment) -> Next:
+    policy, rule = found.owner.spec.recovery_policy.value, "back-off" if waiting.is_backoff else "grace period"
+    when = f"at {clock_time(waiting.due, found.now)}, in {span(waiting.due - found.now)}"
+    text = f"rebuilds {scope_text(ordinal, waiting.scope)} {when}: {rule} before attempt {waiting.attempt}"
+    unless = "" if waiting.is_backoff else "; not if it is ready by then"
+    return Next(f"{text} ({policy}){unless}", rule=rule, at=waiting.due, count=waiting.attempt)
+
+
+def _nothing(found: Assessment, group: Group) -> str:
+    troubled = next((pod for pod in group.live_pods if pod.trouble is not None), None)
+    waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
+    if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
+        return "nothing: the scheduler places the pods as soon as it finds room for them"
+    if troubled is None:
+        return "nothing: waits for the pods to be ready"
+    if found.owner.spec.recovery_policy is RecoveryPolicy.NONE and troubled.restart_count:
+        return "nothing: recoveryPolicy None leaves restarts to the kubelet"
+    return "nothing: the kubelet keeps trying; a new revision would replace the group"
+
+
+def _waiting(snapshot: Snapshot, unavailable: list[int], only: int | None) -> Iterator[WaitingGroups]:
+    """Groups that are available and wait to be replaced, by rule; others tell so themselves."""
+    found = snapshot.assessment
+    waiting = [w for w in found.rollout.waiting if w.ordinal not in unavailable and only in (None, w.ordinal)]
+    for rule in Rule:
+        if same := sorted((w for w in waiting if w.rule is rule), key=lambda w: w.ordinal):
+            yield WaitingGroups(tuple(w.ordinal for w in same), _rule(found, same, snapshot))
+
+
+def _rule(found: Assessment, waiting: list[Waiting], snapshot: Snapshot) -> Next:
+    first, budget, update = waiting[0], found.budget, found.update.name
+    match first.rule:
+        case Rule.PARTITION:
+            paused = well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
+            text = f"held by partition {first.limit}: ordinals below it keep their revision"
+            text += "; the rollout is paused" if paused else ""
+        case Rule.AVAILABILITY:
+            down = budget.replicas - first.count
+            text = (
+                f"to be replaced by {update}; the availability rule makes it wait: {max(down, 0)} of "
+                f"{budget.replicas} unavailable, maxUnavailable {budget.max_unavailable}: "
+                f"{first.limit} must stay available, {first.count} are"
+            )
+        case Rule.PACE:
+            surge = f" + surge {found.rollout.surge}" if found.rollout.surge else ""
+            text = (
+                f"to be replaced by {update}; the pace rule makes it wait: {counted(first.count, 'updated group')} not "
+                f"available yet, at most {first.limit} may be (maxUnavailable {budget.max_unavailable}{surge})"
+            )
+    return Next(text, rule=first.rule.value, count=first.count, limit=first.limit)
+
+
+def _elsewhere(found: Assessment, planned: Plan, unavailable: list[int]) -> Iterator[Next]:
+    """What goes on in groups that are available, or that are not to be."""
+    rest: dict[str, list[int]] = {}
+    own: list[Action] = []
+    for action in planned.actions:
+        ordinal = group_of(action)
+        if ordinal is None:
+            own.append(action)
+        elif ordinal not in unavailable:
+            rest.setdefault("", []).append(ordinal)
+    if own:
+        yield Next(f"now: {actions_text(own)}")
+    replacing = [o for o in found.rollout.replace if o not in unavailable]
+    if replacing:
+        yield Next(f"replaces {groups(replacing)} by revision {found.update.name} now")
+    leaving = [o for o in found.rollout.remove if found.groups[o].pods]
+    if leaving:
+        yield Next(f"removes {groups(leaving)}, beyond spec.replicas")
+    busy = sorted(set(rest.get("", ())) - set(replacing) - set(leaving))
+    for ordinal in busy:
+        text = actions_text(action for action in planned.actions if group_of(action) == ordinal)
+        yield Next(f"group {ordinal}, now: {text}")
+    for ordinal in range(found.budget.replicas):
+        if ordinal not in unavailable:
+            yield from _postponed(ordinal, found)

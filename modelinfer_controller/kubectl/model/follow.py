@@ -1,0 +1,91 @@
+"""Following one ModelInfer: the controller's own caches, kept by watches, and a snapshot at each change."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from modelinfer_controller.api.core import Node
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.observe import Observer
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kube.tasks import run_all
+from modelinfer_controller.kubectl.model.access import failure
+from modelinfer_controller.kubectl.model.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
+from modelinfer_controller.planning.observed import Owner
+
+SETTLE = 0.1  # seconds: changes that come together are told as one
+
+
+class Follower:
+    """Snapshots of one ModelInfer out of caches that follow the cluster."""
+
+    def __init__(
+        self, caches: Caches, observer: Observer, nodes: Mapping[str, Node], key: ObjectName, clock: Clock
+    ) -> None:
+        self._caches = caches
+        self._observer = observer
+        self._nodes = nodes
+        self._key = key
+        self._clock = clock
+        self._changed = asyncio.Event()
+        for informer in (caches.model_infers, *(children.informer for children in caches.children())):
+            informer.add_event_handler(self)
+
+    def snapshot(self) -> Snapshot:
+        """Raises Exit when it is no more."""
+        stored = self._caches.model_infers.lister.get(self._key)
+        if stored is None:
+            raise failure(f"ModelInfer {self._key.name} is gone")
+        spec, violations = decode_spec(bytes(stored.spec), stored.metadata.name)
+        owner = Owner(stored.metadata, spec, bytes(stored.spec), stored.status)
+        pods = {pod.metadata.name: pod for pod in self._caches.pods.of(owner.metadata.uid)}
+        return Snapshot(stored, self._observer.observe(owner), pods, self._nodes, violations, self._clock.now())
+
+    async def wait(self, seconds: float) -> None:
+        """Until something has changed, or that much time has passed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+            await asyncio.sleep(SETTLE)
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    # ResourceEventHandler of every kind.
+
+    def on_add(self, obj: Any, is_in_initial_list: bool) -> None:
+        self._changed.set()
+
+    def on_update(self, old: Any, new: Any) -> None:
+        self._changed.set()
+
+    def on_delete(self, obj: Any) -> None:
+        self._changed.set()
+
+
+@asynccontextmanager
+async def following(client: Client, key: ObjectName, clock: Clock) -> AsyncIterator[Follower]:
+    """Raises Exit where there is none of that name, and what the informers fail with."""
+    await read_model_infer(client, key.namespace, key.name)
+    nodes = await read_nodes(client)
+    caches = build_caches(
+        client, [key.namespace], random=random.Random(), clock=clock, on_gang_support_changed=lambda: None
+    )
+    follower = Follower(caches, Observer(caches), nodes, key, clock)
+    running = asyncio.create_task(
+        run_all((f"informer {informer.name}", informer.run()) for informer in caches.informers), name="informers"
+    )
+    try:
+        syncing = asyncio.create_task(caches.wait_for_sync(), name="initial lists")
+        await asyncio.wait([running, syncing], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            syncing.cancel()
+            running.result()
+        yield follower
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

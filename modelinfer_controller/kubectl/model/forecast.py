@@ -1,0 +1,154 @@
+"""`plan`: what the controller would do, in order, and what it would cost."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from statistics import median
+
+from modelinfer_controller.kubectl.model.document import Document
+from modelinfer_controller.kubectl.model.explanation import actions_text
+from modelinfer_controller.kubectl.model.spec_diff import Change
+from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
+from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.observed import Observed, Place
+from modelinfer_controller.planning.preview import Preview, Step, preview
+
+UNKNOWN_START = timedelta(minutes=1)
+
+
+class ForecastStep(Document, frozen=True):
+    """after: seconds from now; available: groups before the step."""
+
+    after: float
+    groups: tuple[int, ...]
+    available: int
+    deleted_pods: int
+    created_pods: int
+    text: str
+
+
+class Forecast(Document, frozen=True):
+    """restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
+    live on without; created and removed: by ordinal; surge: groups that are there only on the way.
+
+    start_seconds: how long a group took to become available so far, None where none has; seconds: the estimate of the
+    whole, None likewise. obstacle: why it would not end, "" where it would.
+    """
+
+    namespace: str
+    name: str
+    changes: tuple[Change, ...]
+    restarts: bool
+    restarted: tuple[int, ...]
+    unchanged: tuple[int, ...]
+    created: tuple[int, ...]
+    removed: tuple[int, ...]
+    surge: tuple[int, ...]
+    held: tuple[int, ...]
+    pods_deleted: int
+    pods_created: int
+    available_now: int
+    lowest_available: int
+    replicas: int
+    start_seconds: float | None
+    seconds: float | None
+    revision: str
+    is_new_revision: bool
+    steps: tuple[ForecastStep, ...]
+    obstacle: str
+
+
+def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...]) -> Forecast:
+    """observed: the world with the ModelInfer as it would be; first: what is concluded of the world as it is."""
+    starting = start_time(first)
+    seen = preview(observed, first.now, UNKNOWN_START if starting is None else starting)
+    before, after = _ordinals(seen.first), set(range(seen.last.budget.replicas))
+    restarted = tuple(o for o in _restarted(observed, seen) if o in after)
+    created = {o for o in _created_groups(seen) if o not in before}
+    deleted, made = _count(seen, DeletePod), _count(seen, CreatePod)
+    return Forecast(
+        namespace=observed.owner.namespace,
+        name=observed.owner.name,
+        changes=changes,
+        restarts=bool(restarted),
+        restarted=restarted,
+        unchanged=tuple(sorted((before & after) - set(restarted))),
+        created=tuple(sorted(created & after)),
+        removed=tuple(sorted(before - after)),
+        surge=tuple(sorted(created - after)),
+        held=tuple(o for o in range(min(seen.last.budget.partition, len(after))) if _is_old(seen.last, o)),
+        pods_deleted=deleted,
+        pods_created=made,
+        available_now=sum(state.is_available for state in first.states.values()),
+        lowest_available=seen.lowest_available,
+        replicas=seen.last.budget.replicas,
+        start_seconds=None if starting is None else starting.total_seconds(),
+        seconds=None if starting is None else (seen.ended_at - first.now).total_seconds(),
+        revision=seen.first.update.name,
+        is_new_revision=not seen.first.update.is_stored,
+        steps=tuple(_step(step, first) for step in seen.steps),
+        obstacle="" if seen.is_finished else _obstacle(seen.last),
+    )
+
+
+def start_time(found: Assessment) -> timedelta | None:
+    """The median of how long available groups took from their first pod's creation to their last one's readiness."""
+    times = [
+        max(pod.ready_since for pod in group.live_pods if pod.ready_since) - min(p.created_at for p in group.live_pods)
+        for ordinal, group in found.groups.items()
+        if found.states[ordinal].is_available
+        and group.live_pods
+        and all(pod.ready_since and not pod.restart_count for pod in group.live_pods)
+    ]
+    return timedelta(seconds=median(time.total_seconds() for time in times)) if times else None
+
+
+def _ordinals(found: Assessment) -> set[int]:
+    return {ordinal for ordinal, group in found.groups.items() if group.pods}
+
+
+def _is_old(found: Assessment, ordinal: int) -> bool:
+    return found.states[ordinal].revision != found.update.name
+
+
+def _restarted(observed: Observed, seen: Preview) -> list[int]:
+    """Groups that are replaced, or of which a pod is made again where one was deleted; in order."""
+    there = {pod.place for pod in observed.pods}
+    lost: set[Place] = {pod.place for pod in observed.pods if pod.is_terminating}
+    order: dict[int, None] = {}
+    for step in seen.steps:
+        order |= dict.fromkeys(step.replaced)
+        for action in step.actions:
+            if isinstance(action, DeletePod):
+                lost.add(action.place)
+            elif isinstance(action, CreatePod) and action.place in lost & there:
+                order[action.place.group] = None
+    return list(order)
+
+
+def _created_groups(seen: Preview) -> set[int]:
+    return {action.place.group for step in seen.steps for action in step.actions if isinstance(action, CreatePod)}
+
+
+def _count(seen: Preview, kind: type[Action]) -> int:
+    return sum(isinstance(action, kind) for step in seen.steps for action in step.actions)
+
+
+def _step(step: Step, first: Assessment) -> ForecastStep:
+    touched: Iterable[int | None] = dict.fromkeys(group_of(action) for action in step.actions)
+    return ForecastStep(
+        after=(step.at - first.now).total_seconds(),
+        groups=tuple(ordinal for ordinal in touched if ordinal is not None),
+        available=step.available,
+        deleted_pods=sum(isinstance(action, DeletePod) for action in step.actions),
+        created_pods=sum(isinstance(action, CreatePod) for action in step.actions),
+        text=actions_text(step.actions),
+    )
+
+
+def _obstacle(last: Assessment) -> str:
+    for ordinal in range(last.budget.replicas):
+        if not last.states[ordinal].is_available:
+            cause = cause_of(last, ordinal, {})
+            return f"group {ordinal} would not become available: {cause.message}"
+    return "some groups would not be moved to the new revision"

@@ -1,0 +1,242 @@
+"""`simulate`: manifests played in the embedded control plane, in virtual time, by the real controller."""
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from modelinfer_controller.api import modelinfer
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.controller.resources import MODEL_INFERS
+from modelinfer_controller.controller.wiring import Observers, wire
+from modelinfer_controller.kube.client import JSON_PATCH, Client
+from modelinfer_controller.kube.errors import ApiError
+from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kubectl.model.access import failure
+from modelinfer_controller.kubectl.model.manifest import Manifest
+from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.observed import place_of
+from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.preview import is_as_specified
+from modelinfer_controller.simulator.behaviour import Behaviour
+from modelinfer_controller.simulator.cel_rules import Unsupported
+from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.problems import Problem
+from modelinfer_controller.simulator.resources import PlainObject
+
+NAMESPACE = "default"
+ABSENT = "Absent"
+AVAILABLE = "Available"
+CRD_PLACES = (
+    Path(__file__).parents[2] / "manifests" / "modelinfers.yaml",  # in a wheel
+    Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml",  # in a checkout
+)
+
+
+@dataclass(frozen=True)
+class GroupFailure:
+    """A container of the group's first pod ends so long after the last manifest was applied."""
+
+    group: int
+    after: timedelta
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """start, spread: each pod is ready a random time of start - spread .. start + spread after its start."""
+
+    manifests: Sequence[Manifest]
+    nodes: int = 10
+    start: timedelta = timedelta(seconds=90)
+    spread: timedelta = timedelta(0)
+    failures: Sequence[GroupFailure] = ()
+    seed: int = 0
+    limit: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look of the controller: group -> its state and revision."""
+
+    at: timedelta
+    groups: Mapping[int, tuple[str, str]]
+    available: int
+
+
+@dataclass
+class Timeline:
+    """What was seen. marks: when each manifest was applied, and each failure brought about, with words for people and
+    the number of samples before it.
+
+    changed_at: when the last manifest was applied. is_finished: whether everything came to be as specified.
+    """
+
+    started_at: datetime
+    samples: list[Sample] = field(default_factory=list)
+    marks: list[tuple[timedelta, str, int]] = field(default_factory=list)
+    changed_at: timedelta = timedelta(0)
+    is_finished: bool = False
+    replicas: int = 0
+
+    def mark(self, at: timedelta, text: str) -> None:
+        self.marks.append((at, text, len(self.samples)))
+
+    @property
+    def lowest_available(self) -> int:
+        """After the last manifest was applied; for a single one after everything was available first."""
+        counts = [sample.available for sample in self.samples if sample.at >= self.changed_at]
+        if self.changed_at == timedelta(0) and self.replicas in counts:
+            counts = counts[counts.index(self.replicas) :]
+        return min(counts, default=0)
+
+    @property
+    def ended_at(self) -> timedelta:
+        return self.samples[-1].at if self.samples else timedelta(0)
+
+
+class _Watcher:
+    """Told of each assessment: it keeps those in which something differs, and knows when all is as specified."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.generation = 0
+        self.settled = asyncio.Event()
+
+    def __call__(self, assessment: Assessment) -> None:
+        found = assessment
+        at = found.now - self._timeline.started_at
+        groups = {ordinal: (_state(ordinal, found), group.revision.name) for ordinal, group in found.groups.items()}
+        available = sum(state.is_available for state in found.states.values())
+        self._timeline.replicas = found.budget.replicas
+        before = self._timeline.samples
+        if not before or before[-1].groups != groups or before[-1].available != available:
+            before.append(Sample(at, groups, available))
+        is_ready = all(pod.is_ready for pod in found.observed.pods)
+        is_done = is_ready and is_as_specified(found) and not plan(found).actions
+        if is_done and found.owner.metadata.generation >= self.generation:
+            self.settled.set()
+        else:
+            self.settled.clear()
+
+
+def _state(ordinal: int, found: Assessment) -> str:
+    group = found.groups[ordinal]
+    if ordinal in found.rollout.remove:
+        return "Removing"
+    if ordinal in found.rollout.replace and group.pods:
+        return "Replacing"
+    if found.states[ordinal].is_available:
+        return AVAILABLE
+    return cause_of(found, ordinal, {}).reason if group.pods else ABSENT
+
+
+class _Silent:
+    """An EventSink that drops everything."""
+
+    def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None: ...
+
+
+async def simulate(scenario: Scenario) -> Timeline:
+    """Must run on a loop of virtual time. Raises Exit where a manifest is refused."""
+    cluster = _cluster(scenario)
+    timeline = Timeline(cluster.clock.now())
+    watcher = _Watcher(timeline)
+    components = wire(
+        cluster.client("modelinfer-controller"),
+        _Silent(),
+        clock=cluster.clock,
+        random=random.Random(scenario.seed),
+        observers=Observers(on_assessment=watcher),
+    )
+    async with cluster:
+        running = [
+            asyncio.create_task(components.run_caches(), name="caches"),
+            asyncio.create_task(components.run_workers(), name="workers"),
+        ]
+        try:
+            await components.caches.wait_for_sync()
+            async with asyncio.timeout(scenario.limit.total_seconds()):
+                await _play(scenario, cluster, watcher, timeline)
+                timeline.is_finished = True
+        except TimeoutError:
+            pass
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+    return timeline
+
+
+def _cluster(scenario: Scenario) -> SimulatedControlPlane:
+    crd = next((path for path in CRD_PLACES if path.exists()), None)
+    if crd is None:
+        raise failure("the CRD is not part of this installation: run it from a checkout")
+    try:
+        return SimulatedControlPlane(
+            scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
+        )
+    except (Problem, Unsupported) as error:
+        raise failure(f"cannot simulate: {error}") from error
+
+
+def _behaviour(pod: PlainObject, scenario: Scenario) -> Behaviour:
+    """The same for one pod at every look."""
+    share = random.Random(f"{scenario.seed}-{pod.metadata.uid}").uniform(-1, 1)
+    return Behaviour(ready_after=max(scenario.start + share * scenario.spread, timedelta(0)))
+
+
+async def _play(scenario: Scenario, cluster: SimulatedControlPlane, watcher: _Watcher, timeline: Timeline) -> None:
+    client = cluster.client("kubectl")
+    for number, manifest in enumerate(scenario.manifests):
+        timeline.changed_at = cluster.clock.now() - timeline.started_at
+        timeline.mark(timeline.changed_at, f"{'apply' if number == 0 else 'change'} {manifest.name}")
+        watcher.settled.clear()
+        watcher.generation = await _apply(client, manifest, is_first=number == 0)
+        if number < len(scenario.manifests) - 1:
+            await watcher.settled.wait()
+    for each in sorted(scenario.failures, key=lambda each: each.after):
+        left = timeline.started_at + timeline.changed_at + each.after - cluster.clock.now()
+        await asyncio.sleep(max(left.total_seconds(), 0))
+        await _fail(each, scenario.manifests[-1].name, cluster, timeline)
+    await asyncio.sleep(1)  # for the last failure to be seen
+    await watcher.settled.wait()
+
+
+async def _apply(client: Client, manifest: Manifest, *, is_first: bool) -> int:
+    """The generation that it made."""
+    body: dict[str, Any] = {
+        "apiVersion": modelinfer.API_VERSION,
+        "kind": modelinfer.KIND,
+        "metadata": {"name": manifest.name, "namespace": NAMESPACE, "annotations": dict(manifest.annotations)},
+        "spec": manifest.spec,
+    }
+    try:
+        if is_first:
+            stored = await client.create(MODEL_INFERS, NAMESPACE, body)
+        else:
+            change = json.dumps([{"op": "replace", "path": "/spec", "value": manifest.spec}]).encode()
+            stored = await client.patch(MODEL_INFERS, NAMESPACE, manifest.name, change, content_type=JSON_PATCH)
+    except ApiError as error:
+        raise failure(f"the manifest of {manifest.name} is refused: {error}") from error
+    return stored.metadata.generation
+
+
+async def _fail(each: GroupFailure, name: str, cluster: SimulatedControlPlane, timeline: Timeline) -> None:
+    pods = (await cluster.client("kubectl").list_all(PODS, NAMESPACE)).items
+    at = cluster.clock.now() - timeline.started_at
+    for pod in sorted(pods, key=lambda pod: pod.metadata.name):
+        place = place_of(name, pod.metadata.name)
+        if place is not None and place.group == each.group and not pod.metadata.is_terminating:
+            try:
+                cluster.kubelet.exit_container(ObjectName(NAMESPACE, pod.metadata.name))
+            except KeyError:
+                continue
+            timeline.mark(at, f"{pod.metadata.name} fails")
+            return
+    timeline.mark(at, f"group {each.group} has no pod to fail")

@@ -1,0 +1,210 @@
+"""Reading one ModelInfer's world from the cluster, once, into the very snapshot that the controller decides from."""
+
+import asyncio
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from modelinfer_controller.api import validation, well_known
+from modelinfer_controller.api.core import ControllerRevision, KubeObject, Node, Pod, PodGroup, Service
+from modelinfer_controller.api.modelinfer import ModelInferSpec
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.validation import InvalidSpec, Violation
+from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.snapshot import is_controlled_by, snapshot
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kube.errors import Forbidden, NotFound
+from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
+from modelinfer_controller.kubectl.model.access import allowed_to, failure
+from modelinfer_controller.planning.assess import Assessment, assess
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, view_pod
+from modelinfer_controller.planning.revision import GangScheduler
+
+T = TypeVar("T", bound=KubeObject)
+
+NO_GANGS = GangSupport()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the namespace has of our label's kinds, whoever controls it, and which PodGroups are served."""
+
+    pods: Sequence[Pod] = ()
+    services: Sequence[Service] = ()
+    revisions: Sequence[ControllerRevision] = ()
+    pod_groups: Mapping[GangScheduler, Sequence[PodGroup]] | None = None
+    gang_support: GangSupport = NO_GANGS
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One ModelInfer as it was at one time.
+
+    pods: those that it controls, by name. nodes: by name; empty where they may not be listed. violations: the rules
+    that its spec breaks; the controller then leaves everything as it is.
+    """
+
+    stored: ModelInfer
+    observed: Observed
+    pods: Mapping[str, Pod]
+    nodes: Mapping[str, Node]
+    violations: tuple[Violation, ...]
+    now: datetime
+    made_at_by_revision: Mapping[str, datetime | None] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> Owner:
+        return self.observed.owner
+
+    @cached_property
+    def assessment(self) -> Assessment:
+        return assess(self.observed, self.now)
+
+
+async def read_snapshot(client: Client, namespace: str, name: str, now: datetime) -> Snapshot:
+    """Raises Exit where it is not there, cannot be decoded, or may not be read."""
+    stored = await read_model_infer(client, namespace, name)
+    listed, nodes = await asyncio.gather(read_children(client, namespace), read_nodes(client))
+    return snapshot_of(stored, listed, nodes, now)
+
+
+def snapshot_of(stored: ModelInfer, listed: Listed, nodes: Mapping[str, Node], now: datetime) -> Snapshot:
+    """Raises Exit where the spec cannot be decoded at all."""
+    spec, violations = decode_spec(bytes(stored.spec), stored.metadata.name)
+    owner = Owner(stored.metadata, spec, bytes(stored.spec), stored.status)
+    return Snapshot(
+        stored=stored,
+        observed=observed_of(owner, listed),
+        pods={pod.metadata.name: pod for pod in _of(listed.pods, owner)},
+        nodes=nodes,
+        violations=violations,
+        now=now,
+        made_at_by_revision={one.metadata.name: one.metadata.creation_timestamp for one in listed.revisions},
+    )
+
+
+def observed_of(owner: Owner, listed: Listed) -> Observed:
+    """What the controller would observe of these objects."""
+    groups = listed.pod_groups or {}
+    by_kind: Mapping[str, Iterable[KubeObject]] = {
+        "Pod": listed.pods,
+        "Service": listed.services,
+        "ControllerRevision": listed.revisions,
+        "PodGroup": [stored for each in groups.values() for stored in each],
+    }
+    return snapshot(
+        owner,
+        views=(view_pod(owner.name, pod) for pod in _of(listed.pods, owner)),
+        services=_of(listed.services, owner),
+        revisions=_of(listed.revisions, owner),
+        pod_groups={scheduler: _of(each, owner) for scheduler, each in groups.items()},
+        labelled={kind: _labelled(objects, owner.name) for kind, objects in by_kind.items()},
+        gang_support=listed.gang_support,
+    )
+
+
+def decode_spec(spec: bytes, name: str) -> tuple[ModelInferSpec, tuple[Violation, ...]]:
+    """The spec and the rules that it breaks. Raises Exit where it cannot be decoded at all."""
+    match validation.decode(spec, name):
+        case InvalidSpec(violations=violations, spec=None):
+            raise failure(f"the spec of ModelInfer {name} is invalid: {'; '.join(map(str, violations))}")
+        case InvalidSpec(violations=violations, spec=ModelInferSpec() as decoded):
+            return decoded, violations
+        case ModelInferSpec() as decoded:
+            return decoded, ()
+    raise AssertionError
+
+
+def _of(objects: Iterable[T], owner: Owner) -> list[T]:
+    return [obj for obj in objects if is_controlled_by(obj, owner.metadata.uid)]
+
+
+def _labelled(objects: Iterable[KubeObject], owner: str) -> list[KubeObject]:
+    return [obj for obj in objects if obj.metadata.labels.get(well_known.NAME) == owner]
+
+
+async def read_model_infer(client: Client, namespace: str, name: str) -> ModelInfer:
+    """Raises Exit; where there is none of that name, with the names that are near."""
+    try:
+        with allowed_to("get", MODEL_INFERS, namespace):
+            try:
+                return await client.get(MODEL_INFERS, namespace, name)
+            except NotFound:
+                pass
+        found = await list_of(client, MODEL_INFERS, namespace, selector="")
+    except NotFound as error:
+        raise failure(
+            f"the CRD {MODEL_INFERS} is not installed: `kubectl apply -f manifests/crd` installs it"
+        ) from error
+    raise failure(_nobody_of_that_name(name, namespace, [one.metadata.name for one in found]))
+
+
+def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str:
+    told = f'no ModelInfer "{name}" in namespace {namespace}'
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)[:3]
+    if not near:
+        return f"{told}, nor any other: `kubectl get modelinfers --all-namespaces` lists them all"
+    return f"{told}; the nearest names: {', '.join(near)}"
+
+
+async def read_children(client: Client, namespace: str) -> Listed:
+    pods, services, revisions, pod_groups = await asyncio.gather(
+        list_of(client, PODS, namespace),
+        list_of(client, SERVICES, namespace),
+        list_of(client, CONTROLLER_REVISIONS, namespace),
+        asyncio.gather(*(_pod_groups(client, namespace, scheduler) for scheduler in POD_GROUPS)),
+    )
+    found = dict(zip(POD_GROUPS, pod_groups, strict=True))
+    return Listed(
+        pods=pods,
+        services=services,
+        revisions=revisions,
+        pod_groups={scheduler: each for scheduler, each in found.items() if each is not None},
+        gang_support=GangSupport(
+            volcano=found[GangScheduler.VOLCANO] is not None, kubernetes=found[GangScheduler.KUBERNETES] is not None
+        ),
+    )
+
+
+async def list_of(
+    client: Client, resource: Resource[T], namespace: str | None, selector: str = well_known.NAME
+) -> Sequence[T]:
+    """Everything of a kind that bears our label, as the controller's own informers ask for it.
+
+    Raises Exit, and NotFound for a kind that is not served.
+    """
+    with allowed_to("list", resource, namespace):
+        try:
+            return (await client.list_all(resource, namespace, label_selector=selector)).items
+        except NotFound as error:
+            missing: NotFound = error
+    raise missing
+
+
+async def _pod_groups(client: Client, namespace: str, scheduler: GangScheduler) -> Sequence[PodGroup] | None:
+    """None where the kind is not served; who may not list it is told so before the server looks whether it is."""
+    resource = POD_GROUPS[scheduler]
+    try:
+        return (await client.list_all(resource, namespace, label_selector=well_known.NAME)).items
+    except NotFound:
+        return None
+    except Forbidden:
+        from modelinfer_controller.kube.cache.discovered_informer import (
+            is_resource_served,  # slow to import, and rarely needed
+        )
+
+        if not await is_resource_served(client, resource):
+            return None
+    return await list_of(client, resource, namespace)
+
+
+async def read_nodes(client: Client) -> Mapping[str, Node]:
+    """Nodes tell topology domains and nothing else: who may not list them does without."""
+    try:
+        found: Iterable[Any] = (await client.list_all(NODES, resource_version="0")).items
+    except Forbidden:
+        return {}
+    return {node.metadata.name: node for node in found}

@@ -1,0 +1,161 @@
+"""A transport for one question: plain HTTP of the standard library, for kubeconfigs that need nothing but a file.
+
+Loading the full client costs more time than reading a thousand pods. Whatever this does not understand for certain
+(plugins, identity providers, proxies, impersonation) is left to the full client.
+"""
+
+import asyncio
+import base64
+import http.client
+import os
+import ssl
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from modelinfer_controller.kube.transport import Request, Response, StreamResponse, TransportError
+
+CLUSTER_KEYS = {
+    "server",
+    "certificate-authority",
+    "certificate-authority-data",
+    "insecure-skip-tls-verify",
+    "extensions",
+}
+USER_KEYS = {
+    "token",
+    "tokenFile",
+    "client-certificate",
+    "client-certificate-data",
+    "client-key",
+    "client-key-data",
+    "extensions",
+}
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kubeconfig file, decoded."""
+
+    path: Path
+    document: Mapping[str, Any]
+
+
+def stdlib_transport(
+    sources: Iterable[Source], context: str | None, environ: Mapping[str, str], user_agent: str
+) -> "StdlibTransport | None":
+    """None where the configuration asks for more than this can do, or is not whole."""
+    files = list(sources)
+    name = context or next((s.document["current-context"] for s in files if s.document.get("current-context")), None)
+    chosen = _entry(files, "contexts", "context", name)
+    cluster = _entry(files, "clusters", "cluster", chosen[1].get("cluster") if chosen else None)
+    user = _entry(files, "users", "user", chosen[1].get("user") if chosen else None)
+    if cluster is None or user is None or any(environ.get(variable) for variable in PROXY_VARIABLES):
+        return None
+    if not (cluster[1].keys() <= CLUSTER_KEYS and user[1].keys() <= USER_KEYS and cluster[1].get("server")):
+        return None
+    try:
+        return StdlibTransport(str(cluster[1]["server"]), _tls(cluster, user), _token(user), user_agent)
+    except (OSError, ValueError, ssl.SSLError):
+        return None  # the full client tells what is wrong with it
+
+
+Entry = tuple[Path, Mapping[str, Any]]
+
+
+def _entry(files: Iterable[Source], plural: str, singular: str, name: Any) -> Entry | None:
+    """The entry of that name and the folder that its relative paths start from; the first file that has it wins."""
+    for source in files:
+        for entry in source.document.get(plural) or ():
+            if name is not None and entry.get("name") == name:
+                return source.path.parent, entry.get(singular) or {}
+    return None
+
+
+def _content(entry: Entry, key: str) -> bytes | None:
+    folder, values = entry
+    if values.get(f"{key}-data"):
+        return base64.b64decode(values[f"{key}-data"], validate=True)
+    return Path(folder, str(values[key])).read_bytes() if values.get(key) else None
+
+
+def _token(user: Entry) -> str | None:
+    folder, values = user
+    if values.get("tokenFile"):
+        return Path(folder, str(values["tokenFile"])).read_text(encoding="utf-8").strip()
+    return str(values["token"]).strip() if values.get("token") else None
+
+
+def _tls(cluster: Entry, user: Entry) -> ssl.SSLContext | None:
+    """None for plain HTTP."""
+    if urlsplit(str(cluster[1]["server"])).scheme != "https":
+        return None
+    authority = _content(cluster, "certificate-authority")
+    tls = ssl.create_default_context(cadata=authority.decode() if authority is not None else None)
+    if cluster[1].get("insecure-skip-tls-verify"):
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    certificate, key = _content(user, "client-certificate"), _content(user, "client-key")
+    if certificate is not None and key is not None:
+        _load(tls, certificate, key)
+    return tls
+
+
+def _load(tls: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """The ssl module reads keys from files alone: one that is private, and gone again at once."""
+    handle, path = tempfile.mkstemp(prefix="modelinfer-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(certificate + b"\n" + key)
+        tls.load_cert_chain(path)
+    finally:
+        os.unlink(path)
+
+
+class StdlibTransport:
+    """Implements `kube.transport.Transport` without streams: each request is one of a thread."""
+
+    def __init__(self, server: str, tls: ssl.SSLContext | None, token: str | None, user_agent: str) -> None:
+        self._server = urlsplit(server.rstrip("/"))
+        self._tls = tls
+        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._idle: list[http.client.HTTPConnection] = []
+
+    async def request(self, request: Request) -> Response:
+        return await asyncio.to_thread(self._exchange, request)
+
+    def _exchange(self, request: Request) -> Response:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        connection = self._idle.pop() if self._idle else self._connection(request.timeout)
+        try:
+            headers = {**self._headers, **request.headers}
+            connection.request(request.method, f"{self._server.path}{request.path}{query}", request.body, headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise TransportError(f"{request.method} {self._server.geturl()}{request.path}: {error}") from error
+        self._idle.append(connection)
+        return Response(answer.status, body, {name.lower(): value for name, value in answer.getheaders()})
+
+    def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
+        host, port = self._server.hostname or "", self._server.port
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+
+    def stream(self, request: Request) -> AbstractAsyncContextManager[StreamResponse]:
+        # One request and its answer is all that this is for: `access.connected(follows=True)` gives the other.
+        raise NotImplementedError("whoever follows the cluster uses the full client")
+
+    async def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()

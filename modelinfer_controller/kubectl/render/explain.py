@@ -1,0 +1,58 @@
+"""The explanation as lines of text."""
+
+import textwrap
+from collections.abc import Iterator
+
+from modelinfer_controller.kubectl.model.explanation import Explanation, GroupExplanation, Next
+from modelinfer_controller.kubectl.model.humanize import clock_time, groups, span
+from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+
+LABEL = 8  # columns before the text of a line
+
+
+def explanation_lines(explanation: Explanation, terminal: Terminal) -> list[str]:
+    return list(_lines(explanation, terminal))
+
+
+def _lines(told: Explanation, terminal: Terminal) -> Iterator[str]:
+    tone = Tone.GOOD if told.available_groups >= told.replicas else Tone.BAD
+    yield f"{terminal.paint(f'{told.namespace}/{told.name}', Tone.STRONG)}: {terminal.paint(told.summary, tone)}"
+    for remark in told.remarks:
+        yield from _labelled("note", remark, terminal, Tone.BUSY)
+    for group in told.groups:
+        yield ""
+        yield from _group(group, told, terminal)
+    for each in told.waiting:
+        yield ""
+        yield terminal.paint(groups(each.ordinals), Tone.STRONG)
+        yield from _next(each.next, terminal)
+    if told.other_next:
+        yield ""
+        for step in told.other_next:
+            yield from _next(step, terminal)
+
+
+def _group(group: GroupExplanation, told: Explanation, terminal: Terminal) -> Iterator[str]:
+    head = f"group {group.ordinal}"
+    if group.since is not None:
+        head += f"  not available for {span(told.time - group.since)}, since {clock_time(group.since, told.time)}"
+    yield terminal.paint(head, Tone.STRONG)
+    message = group.message if group.reason in group.message else f"{group.reason}: {group.message}"
+    yield from _labelled("why", message, terminal, Tone.BAD)
+    for detail in group.details:
+        yield from _labelled("", detail, terminal)
+    for step in group.next:
+        yield from _next(step, terminal)
+
+
+def _next(step: Next, terminal: Terminal) -> Iterator[str]:
+    yield from _labelled("next", step.text, terminal, Tone.BUSY if step.rule else Tone.PLAIN)
+
+
+def _labelled(label: str, text: str, terminal: Terminal, tone: Tone = Tone.PLAIN) -> Iterator[str]:
+    """The text after a label in a column of its own, broken where the terminal ends."""
+    text = " ".join(text.split())
+    width = None if terminal.width is None else max(terminal.width - LABEL, 20)
+    lines = [text] if width is None else textwrap.wrap(text, width, break_on_hyphens=False)
+    for at, line in enumerate(lines):
+        yield terminal.paint(f"  {label if at == 0 else '':<{LABEL - 2}}", Tone.FAINT) + terminal.paint(line, tone)

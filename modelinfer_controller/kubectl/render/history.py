@@ -1,0 +1,60 @@
+"""The history of a rollout, and the difference of two revisions, as lines of text."""
+
+from collections.abc import Iterator, Sequence
+
+from modelinfer_controller.kubectl.model.humanize import age, ordinals
+from modelinfer_controller.kubectl.model.rollout_history import History, RevisionDiff
+from modelinfer_controller.kubectl.model.spec_diff import Change
+from modelinfer_controller.kubectl.render.columns import Cell, Column, table
+from modelinfer_controller.kubectl.render.plan import change_lines
+from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+
+
+def history_lines(history: History, terminal: Terminal) -> list[str]:
+    if not history.revisions:
+        return ["no revisions yet"]
+    columns = (
+        Column("", shortest=1),
+        Column("NUMBER", right=True),
+        Column("REVISION", shortest=12),
+        Column("AGE", rank=1, right=True),
+        Column("GROUPS", rank=2),
+        Column("CHANGE-CAUSE", rank=0, shortest=12),
+        Column("DIFFERS IN", shortest=16),
+    )
+    rows = [
+        (
+            Cell("*" if entry.is_current else "", Tone.GOOD),
+            Cell(str(entry.number)),
+            Cell(entry.revision),
+            Cell(age(entry.created_at, history.time)),
+            Cell(ordinals(entry.groups)),
+            Cell(entry.change_cause),
+            Cell(_in_short(entry.changes)),
+        )
+        for entry in history.revisions
+    ]
+    return table(columns, rows, terminal)
+
+
+def _in_short(changes: Sequence[Change]) -> str:
+    """The last word of each path, with what it became where that is short, and the roles that share it."""
+    roles: dict[str, dict[str, None]] = {}
+    for change in changes:
+        roles.setdefault(_short(change), {})[change.role] = None
+    return ", ".join(f"{text} ({', '.join(names)})" if any(names) else text for text, names in roles.items())
+
+
+def _short(change: Change) -> str:
+    if not change.path:
+        return "role added" if change.before is None else "role removed"
+    last = change.path.rpartition(".")[2]
+    value = change.after if isinstance(change.after, str | int) and len(str(change.after)) <= 40 else None
+    return last if value is None else f"{last}={value}"
+
+
+def diff_lines(diff: RevisionDiff, terminal: Terminal) -> Iterator[str]:
+    yield terminal.draw(f"{diff.namespace}/{diff.name}: {diff.before} → {diff.after}")
+    yield from change_lines(diff.changes, terminal)
+    if not diff.changes:
+        yield "  no differences"

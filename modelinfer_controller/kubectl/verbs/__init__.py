@@ -1,0 +1,1 @@
+"""The verbs: read, conclude, show. Each is imported when it runs."""
