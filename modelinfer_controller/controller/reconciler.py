@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -16,7 +17,7 @@ from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Result
-from modelinfer_controller.planning.actions import Announcement, first_portion
+from modelinfer_controller.planning.actions import Announcement, Plan, first_portion
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Owner
@@ -25,8 +26,8 @@ from modelinfer_controller.planning.status import invalid_status, status_of
 
 # A large plan is carried out in portions: the status tells how far it is, and pods that fail meanwhile are heard.
 ACTIONS_PER_PASS = 2048
-# After it thought about a ModelInfer it leaves it alone for as many times as long, less what costs nobody anything: a
-# thousand pods that become ready one by one are not to cost a thousand looks at all of them, nor the loop all its time.
+# The cooldown of a ModelInfer is as many times the processor time of its last decision, less what costs nobody
+# anything: a thousand pods that become ready one by one do not cost a thousand decisions, nor the loop all its time.
 COOLDOWN_FACTOR = 2.0
 COOLDOWN_THRESHOLD = 0.005  # seconds
 COLLISION_RETRY = timedelta(seconds=30)  # a foreign object without our label tells nobody when it goes
@@ -71,9 +72,9 @@ class Reconciler:
         self._status = status_writer
         self._announcer = announcer
         self._clock = clock
-        self._is_due = has_pending
+        self._has_pending = has_pending
         self._on_assessment = on_assessment
-        self._on_gone = on_deleted
+        self._on_deleted = on_deleted
         self._processor_time = processor_time
 
     async def reconcile(self, key: ObjectName) -> Result:
@@ -81,30 +82,36 @@ class Reconciler:
         stored = self._caches.model_infer(key)
         if stored is None or stored.metadata.is_terminating:
             self._status.forget(key)
-            self._on_gone(key)
+            self._on_deleted(key)
             return Result()
         stored = self._status.presumed(stored)
         spec_json = bytes(stored.spec)
         match _decode(spec_json, key.name):
             case InvalidSpec(violations=violations):
-                return await self._refuse(stored, violations)
+                return await self._report_invalid(stored, violations)
             case spec:
-                return await self._pursue(stored, Owner(stored.metadata, spec, spec_json, stored.status))
+                return await self._reconcile_valid(stored, Owner(stored.metadata, spec, spec_json, stored.status))
 
-    async def _refuse(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
+    async def _report_invalid(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
         await self._status.tell(stored, invalid_status(stored, violations, self._clock.now()))
         text = "; ".join(str(violation) for violation in violations)
         self._announcer.announce(stored, (Announcement("Warning", "InvalidSpec", text),))
         return Result()
 
-    async def _pursue(self, stored: ModelInfer, owner: Owner) -> Result:
+    async def _reconcile_valid(self, stored: ModelInfer, owner: Owner) -> Result:
         began = self._processor_time()
         assessment = assess(self._observer.observe(owner), self._clock.now())
         planned = plan(assessment)
         self._on_assessment(assessment)
-        rested_at = (
-            asyncio.get_running_loop().time() + COOLDOWN_FACTOR * (self._processor_time() - began) - COOLDOWN_THRESHOLD
-        )
+        now = asyncio.get_running_loop().time
+        cool_at = now() + COOLDOWN_FACTOR * (self._processor_time() - began) - COOLDOWN_THRESHOLD
+        try:
+            result = await self._carry_out(stored, owner, assessment, planned)
+        except Exception as error:
+            result = Result(error=error)
+        return replace(result, cooldown=timedelta(seconds=max(0.0, cool_at - now())))
+
+    async def _carry_out(self, stored: ModelInfer, owner: Owner, assessment: Assessment, planned: Plan) -> Result:
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
@@ -112,7 +119,9 @@ class Reconciler:
             execution = await self._executor.execute(portion, identity_of(owner), lambda: self._is_wanted(stored))
         status = status_of(assessment, execution.failures)
         # What was done comes back as events, and they lead to a pass that has more to tell.
-        is_superseded = not execution.failures and bool(portion.actions or self._is_due(stored.metadata.object_name))
+        is_superseded = not execution.failures and bool(
+            portion.actions or self._has_pending(stored.metadata.object_name)
+        )
         put_off = self._status.put_off(stored, status, is_superseded=is_superseded)
         if put_off is None:
             await self._status.tell(stored, status)
@@ -120,8 +129,6 @@ class Reconciler:
         execution.raise_errors()
         if portion is not planned:
             return Result(requeue_after=timedelta(0))
-        if (rest := rested_at - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(rest)
         waits = [
             COLLISION_RETRY if execution.collisions else None,
             max(planned.requeue_at - self._clock.now(), timedelta(0)) if planned.requeue_at is not None else None,

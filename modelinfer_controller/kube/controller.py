@@ -20,17 +20,27 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a reconcile asks for when it succeeded: to run again after that time, or only when something changes."""
+    """What a reconcile came to, and when the next one is to follow.
+
+    requeue_after: run again after that time; None: when something changes. cooldown: do not run again before that
+    time, whatever changes. outcome: a CamelCase word for a state of the object that is no error of the program, such as
+    "QuotaExceeded", with a message for the log; "" for plain success. error: what went wrong, treated as if it had been
+    raised; requeue_after counts beside its retry, and the sooner wins.
+    """
 
     requeue_after: timedelta | None = None
+    cooldown: timedelta = timedelta(0)
+    outcome: str = ""
+    message: str = ""
+    error: Exception | None = None
 
 
 class TerminalError(Exception):
     """An error of a reconcile that trying again cannot help: the key waits for the next event."""
 
 
-class Outcome(StrEnum):
-    """How a reconcile ended; the values are controller-runtime's labels of controller_runtime_reconcile_total."""
+class ResultLabel(StrEnum):
+    """How a reconcile ended: controller-runtime's values of the label result of controller_runtime_reconcile_total."""
 
     SUCCESS = "success"
     REQUEUE_AFTER = "requeue_after"
@@ -39,11 +49,11 @@ class Outcome(StrEnum):
 
 
 class ReconcileObserver(Protocol):
-    def __call__(self, outcome: Outcome, seconds: float) -> None:
-        """Told of each reconcile that ended, with the time it took. Must not block or raise."""
+    def __call__(self, label: ResultLabel, seconds: float, outcome: str) -> None:
+        """Told of each reconcile that ended, with the time it took; outcome as in `Result`. Must not block or raise."""
 
 
-def ignore_reconcile(outcome: Outcome, seconds: float) -> None:
+def ignore_reconcile(label: ResultLabel, seconds: float, outcome: str) -> None:
     """The observer of who does not observe."""
 
 
@@ -53,7 +63,8 @@ class Controller(Generic[K]):
     The one retry policy: an error comes back rate-limited; requeue_after forgets the failures and comes back then;
     success forgets the failures; a terminal error forgets them and waits for an event. An ExceptionGroup is terminal
     if all its errors are. Every error is logged here, once, with the reconcile's id; the same id is bound to whatever
-    the reconcile logs (structlog's contextvars: controller, key, reconcile_id).
+    the reconcile logs (structlog's contextvars: controller, key, reconcile_id). An outcome is logged when it is
+    another than the key's last one.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class Controller(Generic[K]):
         self._workers = workers
         self._observe = observe
         self._ids = itertools.count(1)
+        self._outcomes: dict[K, str] = {}  # the last of each key, where there is one
 
     async def run(self) -> None:
         """Works until the queue is shut down and empty; cancellation interrupts the reconciles.
@@ -87,52 +99,63 @@ class Controller(Generic[K]):
                 key = await self._queue.get()
             except QueueShutDown:
                 return
+            cooldown = timedelta(0)
             try:
-                await self._run_one(key)
+                cooldown = await self._run_one(key)
             finally:
-                self._queue.done(key)
+                self._queue.done(key, cooldown=cooldown.total_seconds())
 
-    async def _run_one(self, key: K) -> None:
+    async def _run_one(self, key: K) -> timedelta:
+        """Returns the cooldown."""
         with structlog.contextvars.bound_contextvars(
             controller=self._name, key=str(key), reconcile_id=f"{self._name}-{next(self._ids)}"
         ):
             now = asyncio.get_running_loop().time
             began = now()
             result = await self._result_of(key)
-            self._observe(self._settle(key, result), now() - began)
+            self._observe(self._settle(key, result), now() - began, result.outcome)
+            self._note_outcome(key, result)
+            return result.cooldown
 
-    async def _result_of(self, key: K) -> Result | Exception:
+    async def _result_of(self, key: K) -> Result:
         try:
-            return await self._reconcile(key)
+            result = await self._reconcile(key)
         except Exception as error:
-            return error
+            return Result(error=error)
         except asyncio.CancelledError as error:
             if is_cancelled_from_outside():
                 raise
             # A worker that ended of it would be missed by nobody, and its key with it.
             stray = CancelledFromWithin("the reconcile was cancelled from within")
             stray.__cause__ = error
-            return stray
+            return Result(error=stray)
+        if not isinstance(result, Result):
+            raise TypeError(f"{self._name}: reconcile returned {result!r}, not a Result")
+        return result
 
-    def _settle(self, key: K, result: Result | Exception) -> Outcome:
-        match result:
-            case Result(requeue_after=None):
+    def _settle(self, key: K, result: Result) -> ResultLabel:
+        delay = result.requeue_after
+        if delay is not None:
+            self._queue.add_after(key, delay.total_seconds())
+        match result.error:
+            case None:
                 self._queue.forget(key)
-                return Outcome.SUCCESS
-            case Result(requeue_after=timedelta() as delay):
-                self._queue.forget(key)
-                self._queue.add_after(key, delay.total_seconds())
-                return Outcome.REQUEUE_AFTER
-            case Exception() as error if _is_terminal(error):
+                return ResultLabel.SUCCESS if delay is None else ResultLabel.REQUEUE_AFTER
+            case error if _is_terminal(error):
                 self._queue.forget(key)
                 log.error("Reconcile failed for good", exc_info=error)
-                return Outcome.TERMINAL_ERROR
-            case Exception() as error:
+                return ResultLabel.TERMINAL_ERROR
+            case error:
                 self._queue.add_rate_limited(key)
                 log.error("Reconcile failed", failures=self._queue.num_requeues(key), exc_info=error)
-                return Outcome.ERROR
-            case unexpected:
-                raise TypeError(f"{self._name}: reconcile returned {unexpected!r}, not a Result")
+                return ResultLabel.ERROR
+
+    def _note_outcome(self, key: K, result: Result) -> None:
+        if not result.outcome:
+            self._outcomes.pop(key, None)
+        elif self._outcomes.get(key) != result.outcome:
+            self._outcomes[key] = result.outcome
+            log.info("Reconcile waits", outcome=result.outcome, message=result.message)
 
 
 def _is_terminal(error: Exception) -> bool:

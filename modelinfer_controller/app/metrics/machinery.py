@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.app.metrics.registry import Metrics
-from modelinfer_controller.kube.controller import Outcome
+from modelinfer_controller.kube.controller import ResultLabel
 from modelinfer_controller.kube.workqueue import WorkQueue
 
 QUEUE_BUCKETS = tuple(10.0**exponent for exponent in range(-8, 4))  # client-go's
@@ -129,8 +129,8 @@ class ReconcileMetrics:
         self._total = Counter(
             "controller_runtime_reconcile", "Reconciles, by result", ("controller", "result"), registry=registry
         )
-        for outcome in Outcome:
-            self._total.labels(controller, outcome)
+        for label in ResultLabel:
+            self._total.labels(controller, label)
         self._errors = Counter(
             "controller_runtime_reconcile_errors", "Reconciles that failed", ("controller",), registry=registry
         ).labels(controller)
@@ -141,6 +141,12 @@ class ReconcileMetrics:
             registry=registry,
             buckets=RECONCILE_BUCKETS,
         ).labels(controller)
+        self._outcomes = Counter(
+            "modelinfer_reconcile_outcomes",
+            "Reconciles that ended in a state of the object that is no error of the controller, by outcome",
+            ("outcome",),
+            registry=registry,
+        )
         Gauge(
             "controller_runtime_max_concurrent_reconciles",
             "Reconciles that may run at the same time",
@@ -148,8 +154,10 @@ class ReconcileMetrics:
             registry=registry,
         ).labels(controller).set(workers)
 
-    def __call__(self, outcome: Outcome, seconds: float) -> None:
-        self._total.labels(self._controller, outcome).inc()
+    def __call__(self, label: ResultLabel, seconds: float, outcome: str) -> None:
+        self._total.labels(self._controller, label).inc()
         self._seconds.observe(seconds)
-        if outcome in (Outcome.ERROR, Outcome.TERMINAL_ERROR):
+        if label in (ResultLabel.ERROR, ResultLabel.TERMINAL_ERROR):
             self._errors.inc()
+        if outcome:
+            self._outcomes.labels(outcome).inc()

@@ -18,9 +18,10 @@ class QueueShutDown(Exception):
 class WorkQueue(Generic[K]):
     """client-go's work queue: first in, first out, each item at most once.
 
-    An item is *dirty* from `add` until a worker gets it, and *in work* from `get` to `done`. It stands in the queue
-    if and only if it is dirty and not in work; `done` queues what became dirty meanwhile. So of adds during work
-    none is lost, and all together lead to one more run.
+    An item is *dirty* from `add` until a worker gets it, *in work* from `get` to `done`, and *cooling* from then until
+    its cooldown is over. It stands in the queue if and only if it is dirty, not in work and not cooling; the end of
+    the work, or of the cooldown, queues what became dirty meanwhile. So of adds during work none is lost, and all
+    together lead to one more run. Shut-down ends every cooldown.
 
     For one loop; only `get` and `shut_down_with_drain` wait. Seconds are those of the loop's clock.
     """
@@ -31,13 +32,14 @@ class WorkQueue(Generic[K]):
         self._queue: deque[K] = deque()
         self._dirty: dict[K, float] = {}  # item -> since when
         self._in_work: dict[K, float] = {}  # item -> since when
+        self._cooling: dict[K, asyncio.TimerHandle] = {}
         self._delayed: dict[K, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._drains: set[asyncio.Future[None]] = set()
         self._is_shut_down = False
 
     def __len__(self) -> int:
-        """Items queued: due, and not in work."""
+        """Items queued: due, not in work and not cooling."""
         return len(self._queue)
 
     def has_pending(self, item: K) -> bool:
@@ -54,7 +56,7 @@ class WorkQueue(Generic[K]):
             return
         self._metrics.add()
         self._dirty[item] = self._time()
-        if item not in self._in_work:
+        if item not in self._in_work and item not in self._cooling:
             self._enqueue(item)
 
     def add_after(self, item: K, seconds: float) -> None:
@@ -100,12 +102,17 @@ class WorkQueue(Generic[K]):
         self._in_work[item] = now
         return item
 
-    def done(self, item: K) -> None:
-        """Ends the work on an item from `get`, and queues it again if it was added meanwhile."""
+    def done(self, item: K, *, cooldown: float = 0.0) -> None:
+        """Ends the work on an item from `get`, and queues it again if it was added meanwhile.
+
+        cooldown: seconds for which the item is not handed out again, whoever adds it.
+        """
         self._metrics.work_duration(self._time() - self._in_work.pop(item))
-        if item in self._dirty:
+        if cooldown > 0 and not self._is_shut_down:
+            self._cooling[item] = asyncio.get_running_loop().call_later(cooldown, self._end_cooldown, item)
+        elif item in self._dirty:
             self._enqueue(item)
-        elif not self._queue and not self._in_work:
+        if not self._queue and not self._in_work:
             _wake_all(self._drains)
 
     def shut_down(self) -> None:
@@ -114,6 +121,8 @@ class WorkQueue(Generic[K]):
         for timer in self._delayed.values():
             timer.cancel()
         self._delayed.clear()
+        for item in list(self._cooling):
+            self._end_cooldown(item)
         _wake_all(self._getters)
 
     async def shut_down_with_drain(self) -> None:
@@ -139,6 +148,12 @@ class WorkQueue(Generic[K]):
     def _add_delayed(self, item: K) -> None:
         del self._delayed[item]
         self.add(item)
+
+    def _end_cooldown(self, item: K) -> None:
+        self._cooling.pop(item).cancel()
+        if item in self._dirty:
+            self._dirty[item] = self._time()  # what it waited for was not a worker
+            self._enqueue(item)
 
     def _enqueue(self, item: K) -> None:
         self._queue.append(item)

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from modelinfer_controller.kube.controller import Controller, Outcome, Result, TerminalError
+from modelinfer_controller.kube.controller import Controller, Result, ResultLabel, TerminalError
 from modelinfer_controller.kube.workqueue import ItemExponentialBackoff, WorkQueue
 
 Reconcile = Callable[[str], Awaitable[Result]]
@@ -44,7 +44,7 @@ async def run_for(seconds: float, queue: WorkQueue[str], controller: Controller[
 
 
 @pytest.mark.parametrize(
-    ("steps", "ran_at", "outcomes"),
+    ("steps", "ran_at", "labels"),
     [
         pytest.param([], [0], ["success"], id="success waits for an event"),
         pytest.param(
@@ -64,16 +64,34 @@ async def run_for(seconds: float, queue: WorkQueue[str], controller: Controller[
         pytest.param(
             [ExceptionGroup("both", [TerminalError(), ValueError()])], [0, 1], ["error", "success"], id="one may pass"
         ),
+        pytest.param(
+            [Result(timedelta(seconds=4), error=ValueError()), Result(timedelta(seconds=0.5), error=ValueError())],
+            [0, 1, 1.5],
+            ["error", "error", "success"],
+            id="of the retry and requeue_after the sooner wins",
+        ),
+        pytest.param(
+            [Result(timedelta(0), cooldown=timedelta(seconds=3)), Result(cooldown=timedelta(seconds=3))],
+            [0, 3],
+            ["requeue_after", "success"],
+            id="not before the cooldown is over",
+        ),
+        pytest.param(
+            [Result(cooldown=timedelta(seconds=5), error=ValueError())],
+            [0, 5],
+            ["error", "success"],
+            id="errors cool too",
+        ),
         pytest.param([asyncio.CancelledError()], [0, 1], ["error", "success"], id="cancelled from within"),
     ],
 )
-async def test_the_retry_policy(steps: list[Result | BaseException], ran_at: list[float], outcomes: list[str]) -> None:
-    queue, script, seen = make_queue(), Script(*steps), list[Outcome]()
-    controller = Controller("test", queue, script, observe=lambda outcome, seconds: seen.append(outcome))
+async def test_the_retry_policy(steps: list[Result | BaseException], ran_at: list[float], labels: list[str]) -> None:
+    queue, script, seen = make_queue(), Script(*steps), list[ResultLabel]()
+    controller = Controller("test", queue, script, observe=lambda label, seconds, outcome: seen.append(label))
     with capture_logs():
         await run_for(100, queue, controller)
     assert script.ran_at == ran_at
-    assert seen == outcomes
+    assert seen == labels
     assert queue.num_requeues("ns/a") == 0
 
 
@@ -85,6 +103,22 @@ async def test_each_error_is_logged_once_with_the_reconciles_id() -> None:
     failures = [(entry["event"], entry["reconcile_id"], entry["key"], entry["failures"]) for entry in logs]
     assert failures == [("Reconcile failed", "test-1", "ns/a", 1), ("Reconcile failed", "test-2", "ns/a", 2)]
     assert all(entry["exc_info"] is error and entry["controller"] == "test" for entry in logs)
+
+
+async def test_an_outcome_is_no_error_counted_each_time_and_logged_once() -> None:
+    quota = Result(timedelta(seconds=1), outcome="QuotaExceeded", message="pods: 4, limited: 4")
+    queue, seen = make_queue(), list[tuple[str, str]]()
+    script = Script(quota, quota, Result(timedelta(seconds=1)), quota)
+    controller = Controller(
+        "test", queue, script, observe=lambda label, seconds, outcome: seen.append((label, outcome))
+    )
+    with capture_logs() as logs:
+        await run_for(100, queue, controller)
+    told = ("requeue_after", "QuotaExceeded")
+    assert seen == [told, told, ("requeue_after", ""), told, ("success", "")]
+    assert [(entry["log_level"], entry["outcome"], entry["message"]) for entry in logs] == [
+        ("info", "QuotaExceeded", "pods: 4, limited: 4")
+    ] * 2
 
 
 async def test_keys_run_side_by_side_but_one_key_never_twice() -> None:

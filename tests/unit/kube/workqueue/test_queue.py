@@ -112,6 +112,49 @@ async def test_forget_does_not_end_the_work() -> None:
     assert await is_waiting(queue)
 
 
+async def test_a_cooling_item_is_not_handed_out_before_its_time() -> None:
+    queue = WorkQueue[str]()
+    queue.add("a")
+    queue.done(await queue.get(), cooldown=5)
+    queue.add("a")
+    queue.add("b")
+    assert queue.has_pending("a")
+    assert await queue.get() == "b"
+    queue.done("b")
+    assert await queue.get() == "a"
+    assert now() == 5
+
+
+async def test_what_was_added_during_the_work_waits_for_the_cooldown_too() -> None:
+    queue = WorkQueue[str]()
+    queue.add("a")
+    item = await queue.get()
+    queue.add_after("a", 1)
+    queue.add("a")
+    queue.done(item, cooldown=5)
+    assert await queue.get() == "a"
+    assert now() == 5
+    queue.done("a", cooldown=5)
+    await asyncio.sleep(100)
+    assert len(queue) == 0
+
+
+async def test_shut_down_ends_a_cooldown_and_drain_waits_for_what_it_held_back() -> None:
+    queue = WorkQueue[str]()
+    for item in "ab":
+        queue.add(item)
+    queue.done(await queue.get(), cooldown=3600)
+    queue.add("a")
+    queue.done(await queue.get(), cooldown=3600)
+    draining = asyncio.create_task(queue.shut_down_with_drain())
+    await asyncio.sleep(1)
+    assert not draining.done()
+    assert await queue.get() == "a"
+    queue.done("a", cooldown=3600)
+    await draining
+    assert now() == 1
+
+
 async def test_after_shut_down_nothing_is_added_and_what_is_queued_still_comes() -> None:
     queue = WorkQueue[str]()
     queue.add("working")

@@ -28,6 +28,7 @@ class WorkQueueHistory(RuleBasedStateMachine):
         self.queued: list[str] = []
         self.dirty: set[str] = set()
         self.in_work: set[str] = set()
+        self.cool_at: dict[str, float] = {}
         self.deadlines: dict[str, float] = {}
         self.failures: dict[str, int] = {}
         self.is_shut_down = False
@@ -58,7 +59,7 @@ class WorkQueueHistory(RuleBasedStateMachine):
         if self.is_shut_down or item in self.dirty:
             return
         self.dirty.add(item)
-        if item not in self.in_work:
+        if item not in self.in_work and item not in self.cool_at:
             self.queued.append(item)
 
     def model_add_after(self, item: str, seconds: float) -> None:
@@ -131,16 +132,18 @@ class WorkQueueHistory(RuleBasedStateMachine):
         self.run(act())
 
     @precondition(lambda self: self.in_work)
-    @rule(choice=st.randoms(use_true_random=False))
-    def done(self, choice: Any) -> None:
-        item = choice.choice(sorted(self.in_work))
+    @rule(choice=st.randoms(use_true_random=False), seconds=st.just(0) | SECONDS)
+    def done(self, choice: Any, seconds: int) -> None:
+        item, cooldown = choice.choice(sorted(self.in_work)), self.distinct(seconds)
 
         async def act() -> None:
-            self.queue.done(item)
+            self.queue.done(item, cooldown=cooldown)
             await self.settle()
 
         self.in_work.remove(item)
-        if item in self.dirty:
+        if cooldown > 0 and not self.is_shut_down:
+            self.cool_at[item] = self.now + cooldown
+        elif item in self.dirty:
             self.queued.append(item)
         self.model_deliver()
         self.run(act())
@@ -171,11 +174,22 @@ class WorkQueueHistory(RuleBasedStateMachine):
         self.model_pass_time()
 
     def model_pass_time(self) -> None:
-        for item, deadline in sorted(self.deadlines.items(), key=lambda pair: pair[1]):
-            if deadline <= self.now:
+        events = [(deadline, "due", item) for item, deadline in self.deadlines.items()]
+        events += [(end, "cool", item) for item, end in self.cool_at.items()]
+        for time, what, item in sorted(events):
+            if time > self.now:
+                break
+            if what == "due":
                 del self.deadlines[item]
                 self.model_add(item)
-                self.model_deliver()
+            else:
+                self.model_cool(item)
+            self.model_deliver()
+
+    def model_cool(self, item: str) -> None:
+        del self.cool_at[item]
+        if item in self.dirty:
+            self.queued.append(item)
 
     @precondition(lambda self: not self.is_shut_down)
     @rule(is_wanted=st.integers(0, 9))
@@ -189,6 +203,8 @@ class WorkQueueHistory(RuleBasedStateMachine):
 
         self.is_shut_down = True
         self.deadlines.clear()
+        for item in list(self.cool_at):
+            self.model_cool(item)
         self.model_deliver()
         self.run(act())
 
@@ -218,7 +234,7 @@ class WorkQueueHistory(RuleBasedStateMachine):
         async with asyncio.timeout(1000):
             await self.queue.shut_down_with_drain()
             rest = await worker
-        due = self.queued + [item for item in self.dirty if item in self.in_work]
+        due = self.queued + [item for item in self.dirty if item in self.in_work or item in self.cool_at]
         assert sorted(rest) == sorted(due)
 
     async def work(self) -> list[str]:
