@@ -74,6 +74,16 @@ VOLCANO = Module(
     keep_from="volcano.sh/volcano",
     keep="config/crd/volcano/bases",
 )
+NODE = Module(
+    "node",
+    (
+        Program("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+        Program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    ),
+    version_of="k8s.io/kubernetes",
+)
+COREDNS = Module("coredns", (Program("coredns", "modelinfer.dev/hack/tools/coredns"),))
+PAUSE = Module("pause", (Program("pause", "modelinfer.dev/hack/tools/pause"),))
 
 
 @dataclass(frozen=True)
@@ -84,14 +94,19 @@ class Binaries:
     volcano_crds: Path | None
 
 
-def ensure_binaries(*, volcano: bool) -> Binaries:
+def ensure_binaries(*, volcano: bool, real_nodes: bool = False) -> Binaries:
     """Find every binary in KUBEBUILDER_ASSETS or in the cache, and build those that are in neither.
 
-    Building takes about ten minutes on two cores, once; it says so on stderr. Several callers at once build once.
-    Raises BuildError.
+    Building takes about ten minutes on two cores, once, and as long again with `real_nodes`; it says so on stderr.
+    Several callers at once build once. Raises BuildError.
     """
     path_by_name: dict[str, Path] = {}
-    for module in (KUBERNETES, ETCD_KWOK, *([VOLCANO] if volcano else [])):
+    for module in (
+        KUBERNETES,
+        ETCD_KWOK,
+        *([VOLCANO] if volcano else []),
+        *([NODE, COREDNS, PAUSE] if real_nodes else []),
+    ):
         path_by_name |= _ensure_module(module)
     return Binaries(path_by_name, _built_folder(VOLCANO) / "crds" if volcano else None)
 
@@ -143,9 +158,14 @@ def _provided(module: Module) -> dict[str, Path]:
 
 
 def _built_folder(module: Module) -> Path:
-    source = _TOOLS / module.folder
-    files = [(source / name).read_bytes() for name in ("go.mod", "go.sum")]
+    files = [path.read_bytes() for path in _source_files(_TOOLS / module.folder)]
     return binaries_folder() / f"{module.folder}-{build_digest(files, platform.system(), platform.machine())}"
+
+
+def _source_files(source: Path) -> list[Path]:
+    """What decides what is built: the versions, and the programs that are ours. A module without requirements has no
+    go.sum."""
+    return [path for path in (source / "go.mod", source / "go.sum") if path.exists()] + sorted(source.glob("*.go"))
 
 
 def _build(module: Module, folder: Path) -> None:
