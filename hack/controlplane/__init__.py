@@ -11,6 +11,7 @@ because it is what sets everything else up, and it knows nothing of ModelInfer.
     credentials   keys, tokens, kubeconfig
     components    the command line of each component
     nodes         the simulated nodes
+    real/         real nodes, which run containers
     stages/       how simulated nodes and pods behave, and the pod annotations that choose it
     processes     child processes that cannot outlive their parent
     rest          a small client of the API server

@@ -15,10 +15,17 @@ from controlplane.cluster import ControlPlane, ControlPlaneError, clusters
 from controlplane.components import Layout
 from controlplane.golang import GoMissing
 from controlplane.kubectl import find_kubectl
+from controlplane.real import forward, init
+from controlplane.real.debian import Packages, PackagesMissing, ensure_packages
+from controlplane.real.requirements import MachineUnfit, check_machine
 from controlplane.settings import AUDIT_CHOICES, Settings
 from controlplane.supervisor import Supervisor
 from controlplane.tools import BuildError, ensure_binaries
 
+_NODES_HELP = (
+    "simulated nodes, or real:N for real ones, which run containers (Linux, as root; real is real:1); give both, "
+    f"in two options, for both (default {Settings.nodes})"
+)
 _EPILOG = """\
 environment:
   KUBEBUILDER_ASSETS   a folder with binaries to use instead of building them
@@ -26,6 +33,7 @@ environment:
   MODELINFER_CLUSTER   the name of the cluster where --name is not given (default: default)
 
 How simulated pods behave, and the annotations that change it: hack/controlplane/stages/pods.py.
+What real nodes are: docs/real-nodes.md.
 """
 
 
@@ -33,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(_guard_kubectl(list(sys.argv[1:] if arguments is None else arguments)))
     try:
         return int(options.run(options))
-    except (ControlPlaneError, BuildError, GoMissing) as error:
+    except (ControlPlaneError, BuildError, GoMissing, MachineUnfit, PackagesMissing) as error:
         print(f"hack/cluster: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,7 +63,7 @@ def _guard_kubectl(arguments: list[str]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "hack/cluster",
-        description="A real Kubernetes control plane with simulated nodes, on free loopback ports.",
+        description="A real Kubernetes control plane with simulated nodes, or real ones, on free loopback ports.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,14 +71,15 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", help="start a control plane (builds the binaries first where they are missing)")
     _add_name(up)
-    up.add_argument("--nodes", type=int, default=Settings.nodes, help="simulated nodes (default %(default)s)")
+    up.add_argument("--nodes", action="append", type=_nodes, metavar="[real:]N", help=_NODES_HELP)
     up.add_argument("--volcano", action="store_true", help="with Volcano's scheduler, controllers and CRDs")
     up.add_argument("--native-gang", action="store_true", help="with Kubernetes' own gang scheduling switched on")
     up.add_argument("--no-kwok-pods", action="store_true", help="simulate nodes but not pods: they stay Pending")
     up.add_argument("--audit", choices=AUDIT_CHOICES, default=Settings.audit, help="what logs/audit.jsonl holds")
     for resource in ("cpu", "memory", "pods", "gpus"):
         default = getattr(Settings, resource)
-        up.add_argument(f"--{resource}", default=default, help=f"{resource} of each node (default %(default)s)")
+        explanation = f"{resource} of each simulated node (default %(default)s)"
+        up.add_argument(f"--{resource}", default=default, help=explanation)
     up.add_argument("--foreground", action="store_true", help="stay, and stop the control plane on Ctrl-C")
     up.set_defaults(run=_up)
 
@@ -91,7 +100,21 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="build the binaries and start nothing")
     build.add_argument("--volcano", action="store_true", help="Volcano's too")
+    build.add_argument("--real-nodes", action="store_true", help="those of real nodes too")
     build.set_defaults(run=_build)
+
+    load = commands.add_parser("load", help="import a container image into the real nodes")
+    _add_name(load)
+    load.add_argument("archive", type=Path, help="an OCI or Docker archive")
+    load.set_defaults(run=_load)
+
+    node = commands.add_parser(
+        "node", help="cut a real node's power or give it back, freeze its kubelet or let it go on"
+    )
+    _add_name(node)
+    node.add_argument("act", choices=("off", "on", "freeze", "thaw"))
+    node.add_argument("node", help="such as real-0")
+    node.set_defaults(run=_node)
 
     listing = commands.add_parser("list", help="list the clusters of this user")
     listing.set_defaults(run=_list)
@@ -99,9 +122,19 @@ def _parser() -> argparse.ArgumentParser:
     supervise = commands.add_parser("supervise")
     supervise.add_argument("--owned", action="store_true")
     supervise.add_argument("--volcano-crds", type=Path)
+    supervise.add_argument("--packages", type=Path)
     supervise.add_argument("folder", type=Path)
     supervise.add_argument("binaries", nargs="+")
     supervise.set_defaults(run=_supervise)
+
+    node_init = commands.add_parser("node-init")
+    node_init.add_argument("plan", type=Path)
+    node_init.set_defaults(run=lambda options: init.main(options.plan))
+
+    forward_ = commands.add_parser("forward")
+    forward_.add_argument("listener", type=int)
+    forward_.add_argument("port", type=int)
+    forward_.set_defaults(run=lambda options: forward.main(options.listener, options.port))
     return parser
 
 
@@ -116,9 +149,22 @@ def _name(text: str) -> str:
     return text
 
 
+def _nodes(text: str) -> tuple[bool, int]:
+    """(are they real, how many), of N, real or real:N."""
+    kind, _, count = text.partition(":")
+    is_real = kind == "real"
+    number = (count or "1") if is_real else text
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: a number of simulated nodes, or real, or real:N")
+    return is_real, int(number)
+
+
 def _up(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    ensure_binaries(volcano=settings.volcano)
+    if settings.real_nodes:
+        check_machine()
+        ensure_packages()
+    ensure_binaries(volcano=settings.volcano, real_nodes=settings.real_nodes > 0)
     start = time.monotonic()
     control_plane = ControlPlane.start(settings, name=options.name, owned=options.foreground)
     print(f"cluster {options.name} is up after {time.monotonic() - start:.1f} s: {control_plane.server}")
@@ -130,9 +176,11 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    nodes = options.nodes or [(False, Settings.nodes)]
     try:
         return Settings(
-            nodes=options.nodes,
+            nodes=sum(count for is_real, count in nodes if not is_real),
+            real_nodes=sum(count for is_real, count in nodes if is_real),
             volcano=options.volcano,
             native_gang=options.native_gang,
             kwok_pods=not options.no_kwok_pods,
@@ -183,8 +231,32 @@ def _kubeconfig(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    for path in ensure_binaries(volcano=options.volcano).path_by_name.values():
+    if options.real_nodes:
+        print(ensure_packages().root)
+    for path in ensure_binaries(volcano=options.volcano, real_nodes=options.real_nodes).path_by_name.values():
         print(path)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> int:
+    try:
+        ControlPlane.attach(options.name).load(options.archive)
+    except OSError as error:
+        raise ControlPlaneError(str(error)) from error
+    return 0
+
+
+def _node(options: argparse.Namespace) -> int:
+    control_plane = ControlPlane.attach(options.name)
+    match options.act:
+        case "off":
+            control_plane.power_off(options.node)
+        case "on":
+            control_plane.power_on(options.node)
+        case "freeze":
+            control_plane.pause(f"{options.node}/kubelet")
+        case "thaw":
+            control_plane.resume(f"{options.node}/kubelet")
     return 0
 
 
@@ -200,4 +272,5 @@ def _supervise(options: argparse.Namespace) -> int:
     layout = Layout(options.folder)
     settings = Settings.from_json(layout.settings.read_text())
     path_by_name = {name: Path(path) for name, _, path in (each.partition("=") for each in options.binaries)}
-    return Supervisor(layout, settings, path_by_name, options.volcano_crds, owned=options.owned).run()
+    packages = None if options.packages is None else Packages(options.packages)
+    return Supervisor(layout, settings, path_by_name, options.volcano_crds, packages, owned=options.owned).run()

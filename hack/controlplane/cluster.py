@@ -22,6 +22,11 @@ from controlplane.components import Layout
 from controlplane.kubectl import find_kubectl
 from controlplane.nodes import node, node_capacity
 from controlplane.processes import is_locked, lock_file
+from controlplane.real.debian import ensure_packages
+from controlplane.real.init import ctr_command, read_node_state
+from controlplane.real.namespaces import first_process, in_node, machine_pid
+from controlplane.real.requirements import check_machine
+from controlplane.real.site import off_mark, remove_left_over
 from controlplane.rest import RestClient, RestError
 from controlplane.settings import Settings
 from controlplane.state import State, read_state
@@ -29,7 +34,8 @@ from controlplane.tools import ensure_binaries
 
 _ENTRY = Path(__file__).resolve().parents[1] / "cluster"
 _START_TIMEOUT = 90.0
-_STOP_TIMEOUT = 10.0
+_STOP_TIMEOUT = 30.0
+_NODE_TIMEOUT = 30.0
 
 
 class ControlPlaneError(Exception):
@@ -65,10 +71,13 @@ class ControlPlane:
         """Start a control plane and return when it is ready: its nodes are, and pods can be created in `default`.
 
         Builds the binaries first where they are missing, which takes minutes. Raises ControlPlaneError, with the end of
-        the log of what failed, and tools.BuildError.
+        the log of what failed, tools.BuildError, and for real nodes MachineUnfit and PackagesMissing.
         """
         settings = settings or Settings()
-        binaries = ensure_binaries(volcano=settings.volcano)
+        if settings.real_nodes:
+            check_machine()
+        packages = ensure_packages() if settings.real_nodes else None
+        binaries = ensure_binaries(volcano=settings.volcano, real_nodes=settings.real_nodes > 0)
         name = name or f"own-{os.getpid()}-{time.monotonic_ns()}"
         layout = Layout(clusters_folder() / name)
         with locked(clusters_folder() / ".lock"):
@@ -79,6 +88,8 @@ class ControlPlane:
         arguments = [f"{binary}={path}" for binary, path in binaries.path_by_name.items()]
         if binaries.volcano_crds is not None:
             arguments.append(f"--volcano-crds={binaries.volcano_crds}")
+        if packages is not None:
+            arguments.append(f"--packages={packages.root}")
         with layout.log_of("supervisor").open("wb") as log:
             supervisor = subprocess.Popen(
                 [sys.executable, _ENTRY, "supervise", *(["--owned"] if owned else []), str(layout.folder), *arguments],
@@ -187,15 +198,42 @@ class ControlPlane:
         return read_events(self.layout.audit_log, since)
 
     def pause(self, component: str) -> None:
-        """Freeze a component (SIGSTOP), such as kube-scheduler."""
-        os.kill(self.state.pid_by_component[component], signal.SIGSTOP)
+        """Freeze a component (SIGSTOP), such as kube-scheduler, or a real node's program, such as real-0/kubelet."""
+        os.kill(self._pid_of(component), signal.SIGSTOP)
 
     def resume(self, component: str) -> None:
-        os.kill(self.state.pid_by_component[component], signal.SIGCONT)
+        os.kill(self._pid_of(component), signal.SIGCONT)
 
     def kill(self, component: str) -> None:
-        """Kill a component (SIGKILL). The supervisor starts it again at once, on the same port."""
-        os.kill(self.state.pid_by_component[component], signal.SIGKILL)
+        """Kill a component (SIGKILL). It is started again at once, kube-apiserver on the same port."""
+        os.kill(self._pid_of(component), signal.SIGKILL)
+
+    def load(self, archive: Path) -> None:
+        """Import a container image (an OCI or Docker archive) into every real node that has power."""
+        environment = ensure_packages().environment()
+        for name in self._real_nodes():
+            command = [*in_node(self._init(name)), *ctr_command("images", "import", "-")]
+            with archive.open("rb") as content:
+                done = subprocess.run(command, stdin=content, env=environment, capture_output=True, check=False)
+            if done.returncode != 0:
+                raise ControlPlaneError(f"{archive} could not be imported into {name}: {done.stderr.decode().strip()}")
+
+    def power_off(self, node: str) -> None:
+        """Cut a real node's power: all of its processes are killed at once. Its disk stays."""
+        folder = self._node_folder(node)
+        off_mark(folder).touch()
+        holder = self.state.pid_by_component.get(node)
+        if holder is not None:
+            _signal(holder, signal.SIGKILL)
+        self._until(lambda: node not in self.state.pid_by_component, f"{node} still has power")
+
+    def power_on(self, node: str) -> None:
+        """Give a real node its power back, and return when its programs run."""
+        folder = self._node_folder(node)
+        off_mark(folder).unlink(missing_ok=True)
+        self._until(
+            lambda: node in self.state.pid_by_component and read_node_state(folder).running, f"{node} does not start"
+        )
 
     def stop(self) -> None:
         """Kill every component and remove the cluster's folder. Returns when nothing is left."""
@@ -212,7 +250,44 @@ class ControlPlane:
             if self._supervisor.stdin is not None:
                 self._supervisor.stdin.close()
             self._supervisor.wait()
+        remove_left_over(self.layout)
         shutil.rmtree(self.layout.folder, ignore_errors=True)
+
+    def _pid_of(self, component: str) -> int:
+        node, _, program = component.partition("/")
+        if not program:
+            return self.state.pid_by_component[component]
+        inner = read_node_state(self._node_folder(node)).pid_by_program[program]
+        pid = machine_pid(self._init(node), inner)
+        if pid is None:
+            raise ControlPlaneError(f"{program} does not run on {node}")
+        return pid
+
+    def _node_folder(self, node: str) -> Path:
+        folder = self.layout.nodes / node
+        if not folder.is_dir():
+            raise ControlPlaneError(f"the cluster {self.name!r} has no real node {node!r}")
+        return folder
+
+    def _real_nodes(self) -> list[str]:
+        """Those that have power."""
+        if not self.layout.nodes.exists():
+            raise ControlPlaneError(f"the cluster {self.name!r} has no real nodes: `hack/cluster up --nodes real`")
+        return sorted(path.name for path in self.layout.nodes.iterdir() if path.name in self.state.pid_by_component)
+
+    def _init(self, node: str) -> int:
+        """The machine's pid of a node's first process."""
+        holder = self.state.pid_by_component.get(node)
+        if holder is None:
+            raise ControlPlaneError(f"{node} has no power")
+        return first_process(holder)
+
+    def _until(self, is_so: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + _NODE_TIMEOUT
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise ControlPlaneError(f"after {_NODE_TIMEOUT:.0f} s {otherwise}; logs: {self.logs}")
+            time.sleep(0.02)
 
     def _wait_until_ready(self, supervisor: subprocess.Popen[bytes], *, owned: bool) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
@@ -273,6 +348,7 @@ def _make_way(layout: Layout, name: str) -> None:
     """Remove what a dead cluster of this name left. Raises ControlPlaneError if it is alive."""
     if is_locked(layout.lock):
         raise ControlPlaneError(f"a cluster {name!r} is already running: `hack/cluster down --name {name}` stops it")
+    remove_left_over(layout)
     shutil.rmtree(layout.folder, ignore_errors=True)
 
 

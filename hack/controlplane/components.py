@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from controlplane.real.addresses import SERVICES, SITE
 from controlplane.settings import Audit, Settings
 from controlplane.stages.nodes import NODE_STAGES
 from controlplane.stages.pods import POD_STAGES
@@ -15,19 +16,40 @@ _GANG_FEATURES = "--feature-gates=GenericWorkload=true"
 # Far above what two cores can do: otherwise the components' own client limits are what every benchmark measures.
 _NO_CLIENT_LIMIT = ("--kube-api-qps=5000", "--kube-api-burst=10000")
 
+_APISERVER_OF_SIMULATED_NODES = (
+    "--bind-address=127.0.0.1",
+    # A loopback address is refused as an endpoint of the service "kubernetes".
+    "--endpoint-reconciler-type=none",
+    "--authorization-mode=RBAC",
+)
+# In the network of the site, which only its nodes can reach. Pods find it by the endpoint that it writes.
+_APISERVER_OF_REAL_NODES = (
+    "--bind-address=0.0.0.0",
+    f"--advertise-address={SITE}",
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+    "--kubelet-preferred-address-types=InternalIP",
+)
+# A busy machine must not make simulated nodes look dead: pods would be evicted. That real ones die is the point.
+_MONITOR_OF_SIMULATED_NODES = ("--node-monitor-grace-period=240s",)
+_MONITOR_OF_REAL_NODES = ("--node-monitor-grace-period=20s", "--node-monitor-period=1s")
+
 KUBE_CLIENTS = ("kube-controller-manager", "kube-scheduler", "kwok")
 VOLCANO_CLIENTS = ("vc-scheduler", "vc-controllers")
 
 
 @dataclass(frozen=True)
 class Ports:
+    """`host` is a name or address of the loopback that kube-apiserver's certificate holds."""
+
     etcd: int
     etcd_peer: int
     apiserver: int
+    host: str = "127.0.0.1"
 
     @property
     def server(self) -> str:
-        return f"https://127.0.0.1:{self.apiserver}"
+        return f"https://{self.host}:{self.apiserver}"
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,16 @@ class Layout:
         return self.folder / "logs" / "audit.jsonl"
 
     @property
+    def nodes(self) -> Path:
+        """The folders of the real nodes. It exists in a cluster that has some, and in no other."""
+        return self.folder / "nodes"
+
+    @property
+    def images(self) -> Path:
+        """The images that real nodes have from the start."""
+        return self.folder / "images"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return self.folder / "kubeconfig"
@@ -128,17 +160,14 @@ def kube_apiserver(layout: Layout, ports: Ports, settings: Settings) -> tuple[st
     return (
         "kube-apiserver",
         f"--etcd-servers=http://127.0.0.1:{ports.etcd}",
-        "--bind-address=127.0.0.1",
         f"--secure-port={ports.apiserver}",
-        # A loopback address is refused as an endpoint of the service "kubernetes".
-        "--endpoint-reconciler-type=none",
         f"--cert-dir={layout.certificates}",
-        "--authorization-mode=RBAC",
+        *(_APISERVER_OF_REAL_NODES if settings.real_nodes else _APISERVER_OF_SIMULATED_NODES),
         f"--token-auth-file={layout.tokens}",
         f"--service-account-key-file={layout.service_account_key}",
         f"--service-account-signing-key-file={layout.service_account_key}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        "--service-cluster-ip-range=10.96.0.0/16",
+        f"--service-cluster-ip-range={SERVICES}",
         *(audit if settings.audit != "off" else ()),
         *gang,
     )
@@ -152,8 +181,7 @@ def kube_controller_manager(layout: Layout, settings: Settings) -> tuple[str, ..
         "--secure-port=0",
         f"--service-account-private-key-file={layout.service_account_key}",
         f"--root-ca-file={layout.authority}",
-        # A busy machine must not make nodes look dead: pods would be evicted.
-        "--node-monitor-grace-period=240s",
+        *(_MONITOR_OF_REAL_NODES if settings.real_nodes else _MONITOR_OF_SIMULATED_NODES),
         *_NO_CLIENT_LIMIT,
         *((_GANG_FEATURES,) if settings.native_gang else ()),
     )
@@ -170,12 +198,13 @@ def kube_scheduler(layout: Layout, settings: Settings) -> tuple[str, ...]:
     )
 
 
-def kwok(layout: Layout) -> tuple[str, ...]:
+def kwok(layout: Layout, settings: Settings) -> tuple[str, ...]:
+    lease = 20 if settings.real_nodes else 120  # renewed in a quarter of it, and seen within the grace period
     return (
         "kwok",
         f"--kubeconfig={layout.kubeconfig_of('kwok')}",
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-        "--node-lease-duration-seconds=120",
+        f"--node-lease-duration-seconds={lease}",
         "--cidr=10.128.0.1/9",
         "--node-ip=10.64.0.1",
         f"--config={layout.stages}",
@@ -207,7 +236,7 @@ def volcano_controllers(layout: Layout) -> tuple[str, ...]:
 
 def clients(layout: Layout, settings: Settings) -> tuple[tuple[str, ...], ...]:
     """The command lines of the components that need a ready kube-apiserver."""
-    kube = (kube_controller_manager(layout, settings), kube_scheduler(layout, settings), kwok(layout))
+    kube = (kube_controller_manager(layout, settings), kube_scheduler(layout, settings), kwok(layout, settings))
     return kube + ((volcano_scheduler(layout), volcano_controllers(layout)) if settings.volcano else ())
 
 

@@ -6,9 +6,11 @@ import base64
 import json
 import secrets
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ADMIN = "cluster-admin"
+MASTERS = "system:masters"
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _P256_OID = bytes.fromhex("06082a8648ce3d030107")
 
@@ -27,9 +29,12 @@ def service_account_key() -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{lines}\n-----END EC PRIVATE KEY-----\n"
 
 
-def token_file(token_by_user: dict[str, str]) -> str:
-    """kube-apiserver's static token file: each user is a member of system:masters."""
-    return "".join(f'{token},{user},{user},"system:masters"\n' for user, token in token_by_user.items())
+def token_file(token_by_user: dict[str, str], groups_by_user: Mapping[str, Sequence[str]] | None = None) -> str:
+    """kube-apiserver's static token file: each user is a member of system:masters, but for those with groups named."""
+    groups = groups_by_user or {}
+    return "".join(
+        f'{token},{user},{user},"{",".join(groups.get(user, (MASTERS,)))}"\n' for user, token in token_by_user.items()
+    )
 
 
 def kubeconfig(server: str, ca: Path, token: str, user: str = ADMIN) -> str:

@@ -19,8 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_PORT, _LAST_PORT = 20000, 32000
 
 
-def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a component with its output appended to `log`.
+def spawn(command: Sequence[str], log: Path, pass_descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a component with its output appended to `log`, and with these of our descriptors.
 
     On Linux the kernel kills it when the calling thread ends, so call this from the main thread of a process that
     stays.
@@ -32,6 +32,7 @@ def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
             cwd=log.parent,
+            pass_fds=pass_descriptors,
             preexec_fn=_die_with_parent(os.getpid()) if sys.platform == "linux" else None,
         )
 

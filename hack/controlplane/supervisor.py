@@ -19,11 +19,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from controlplane import components, credentials
 from controlplane.components import Layout, Ports
 from controlplane.nodes import initial_nodes
 from controlplane.processes import free_ports, kill_all, spawn
+from controlplane.real import dns
+from controlplane.real.addresses import SITE
+from controlplane.real.debian import Packages
+from controlplane.real.site import NodePrograms, Site, groups_of_real_nodes
 from controlplane.rest import RestClient, RestError
 from controlplane.settings import Settings
 from controlplane.state import Phase, State, write_state
@@ -60,6 +65,7 @@ class Supervisor:
         settings: Settings,
         path_by_name: Mapping[str, Path],
         volcano_crds: Path | None,
+        packages: Packages | None,
         *,
         owned: bool,
     ) -> None:
@@ -68,7 +74,10 @@ class Supervisor:
         self._path_by_name = path_by_name
         self._volcano_crds = volcano_crds
         first, second, third = free_ports(3)
-        self._ports = Ports(etcd=first, etcd_peer=second, apiserver=third)
+        # The certificate that kube-apiserver makes for an address which others reach holds the loopback's name alone.
+        host = "127.0.0.1" if packages is None else "localhost"
+        self._ports = Ports(etcd=first, etcd_peer=second, apiserver=third, host=host)
+        self._site = None if packages is None else self._new_site(packages)
         self._token = secrets.token_urlsafe(24)
         self._command_by_name: dict[str, tuple[str, ...]] = {}
         self._child_by_name: dict[str, subprocess.Popen[bytes]] = {}
@@ -88,17 +97,28 @@ class Supervisor:
             while True:
                 self._pause(0.5)
         except Stopped:
-            kill_all(list(self._child_by_name.values()))
+            self._end()
             shutil.rmtree(self._layout.folder, ignore_errors=True)
             return 0
         except Exception as error:
-            kill_all(list(self._child_by_name.values()))
-            self._child_by_name.clear()
+            self._end()
             self._say("failed", str(error) if isinstance(error, Failed) else repr(error))
             raise
 
+    def _new_site(self, packages: Packages) -> Site:
+        programs = NodePrograms(self._path_by_name, packages)
+        return Site(self._layout, self._ports, programs, self._settings.real_nodes)
+
+    def _end(self) -> None:
+        kill_all(list(self._child_by_name.values()))
+        self._child_by_name.clear()
+        if self._site is not None:
+            self._site.close()
+
     def _start(self) -> None:
         self._write_credentials()
+        if self._site is not None:
+            self._site.open()
         self._launch(components.etcd(self._layout, self._ports))
         self._launch(components.kube_apiserver(self._layout, self._ports, self._settings))
         self._wait("kube-apiserver's certificate", self._layout.authority.exists)
@@ -111,18 +131,31 @@ class Supervisor:
             self._launch(command)
         for node in initial_nodes(self._settings):
             client.post("/api/v1/nodes", node)
-        self._wait("the nodes", lambda: _nodes_are_ready(client))
+        if self._site is not None:
+            self._start_real_nodes(client, self._site)
+        count = self._settings.nodes + self._settings.real_nodes
+        self._wait("the nodes", lambda: _nodes_are_ready(client, count))
         self._wait("the default service account", lambda: bool(client.get(_DEFAULT_SERVICE_ACCOUNT)))
         if self._settings.volcano:
             self._wait("Volcano's default queue", lambda: _queue_is_open(client))
+        if self._site is not None:
+            self._wait("cluster DNS", lambda: _is_available(client.get(dns.DEPLOYMENT_PATH)))
         client.close()
+
+    def _start_real_nodes(self, client: RestClient, site: Site) -> None:
+        site.start_nodes()
+        self._say(self._state.phase, "started the real nodes")
+        for path, body in dns.objects():
+            client.post(path, body)
 
     def _write_credentials(self) -> None:
         self._layout.certificates.mkdir()
         self._token_by_user = {user: secrets.token_urlsafe(24) for user in components.clients_of(self._settings)}
         self._token_by_user[credentials.ADMIN] = secrets.token_urlsafe(24)
         self._token_by_user["hack-cluster"] = self._token
-        self._layout.tokens.write_text(credentials.token_file(self._token_by_user))
+        groups_by_user = groups_of_real_nodes(self._settings.real_nodes) if self._settings.real_nodes else {}
+        self._token_by_user |= {user: secrets.token_urlsafe(24) for user in groups_by_user}
+        self._layout.tokens.write_text(credentials.token_file(self._token_by_user, groups_by_user))
         self._layout.service_account_key.write_text(credentials.service_account_key())
         self._layout.audit_policy.write_text(components.audit_policy(self._settings.audit))
         self._layout.stages.write_text(components.kwok_stages(self._settings))
@@ -130,7 +163,11 @@ class Supervisor:
     def _write_kubeconfigs(self) -> None:
         for user, token in self._token_by_user.items():
             path = self._layout.kubeconfig if user == credentials.ADMIN else self._layout.kubeconfig_of(user)
-            path.write_text(credentials.kubeconfig(self._ports.server, self._layout.authority, token, user))
+            server = self._ports.server
+            if user.startswith("system:"):
+                # A node's own loopback is not the site's.
+                server = f"https://{SITE}:{self._ports.apiserver}"
+            path.write_text(credentials.kubeconfig(server, self._layout.authority, token, user))
 
     def _install_volcano(self, client: RestClient, crds: Path) -> None:
         for name in _VOLCANO_CRDS:
@@ -145,7 +182,8 @@ class Supervisor:
         name = command[0]
         self._command_by_name[name] = tuple(command)
         path = str(self._path_by_name[name])
-        self._child_by_name[name] = spawn((path, *command[1:]), self._layout.log_of(name))
+        prefix = self._site.prefix if self._site is not None else ()
+        self._child_by_name[name] = spawn((*prefix, path, *command[1:]), self._layout.log_of(name))
         self._say(self._state.phase, f"started {name}")
 
     def _wait(self, what: str, is_there: Callable[[], bool]) -> None:
@@ -170,6 +208,8 @@ class Supervisor:
         for name, child in list(self._child_by_name.items()):
             if child.poll() is not None:
                 self._start_again(name, child.returncode)
+        if self._site is not None and self._site.look_after():
+            self._say(self._state.phase, self._state.message)
 
     def _start_again(self, name: str, code: int) -> None:
         now = time.monotonic()
@@ -181,6 +221,7 @@ class Supervisor:
 
     def _say(self, phase: Phase, message: str = "") -> None:
         pids = {name: child.pid for name, child in self._child_by_name.items()}
+        pids |= self._site.pid_by_name if self._site is not None else {}
         self._state = State(phase, message, self._ports.server, {"supervisor": os.getpid(), **pids})
         write_state(self._layout.state, self._state)
 
@@ -201,14 +242,18 @@ class Supervisor:
 _DEFAULT_SERVICE_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
 
-def _nodes_are_ready(client: RestClient) -> bool:
-    """Ready, and without the taint that a new node has."""
+def _nodes_are_ready(client: RestClient, count: int) -> bool:
+    """All there, ready, and without the taint that a new node has."""
     nodes = client.get("/api/v1/nodes?resourceVersion=0")["items"]
-    return all(
+    return len(nodes) >= count and all(
         not node["spec"].get("taints")
         and any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
         for node in nodes
     )
+
+
+def _is_available(deployment: dict[str, Any]) -> bool:
+    return bool(deployment.get("status", {}).get("availableReplicas"))
 
 
 def _queue_is_open(client: RestClient) -> bool:

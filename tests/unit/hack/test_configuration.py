@@ -20,7 +20,7 @@ PORTS = Ports(etcd=1, etcd_peer=2, apiserver=3)
 
 
 def test_settings_survive_being_written_down() -> None:
-    settings = Settings(nodes=7, volcano=True, kwok_pods=False, audit="all", gpus="8")
+    settings = Settings(nodes=7, real_nodes=2, volcano=True, kwok_pods=False, audit="all", gpus="8")
     assert Settings.from_json(settings.to_json()) == settings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,33 @@ def test_the_folder_of_the_binaries_follows_versions_and_platform() -> None:
     assert digests[0] == tools.build_digest([b"go.mod", b"go.sum"], "Linux", "x86_64")
 
 
-@pytest.mark.parametrize("module", [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO], ids=lambda m: m.folder)
+@pytest.mark.parametrize(
+    "module", [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO, tools.NODE], ids=lambda m: m.folder
+)
 def test_every_program_is_pinned(module: tools.Module) -> None:
     go_mod = (TOOLS / module.folder / "go.mod").read_text()
     assert (TOOLS / module.folder / "go.sum").exists()
     for program in module.programs:
         assert f"\t{program.package}\n" in go_mod
+
+
+@pytest.mark.parametrize("module", [tools.COREDNS, tools.PAUSE], ids=lambda m: m.folder)
+def test_a_program_of_ours_is_built_anew_when_its_source_changes(
+    module: tools.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(TOOLS / module.folder, tmp_path / module.folder)
+    before = tools._built_folder(module)
+    monkeypatch.setattr(tools, "_TOOLS", tmp_path)
+    assert tools._built_folder(module) == before
+    (tmp_path / module.folder / "main.go").write_text("package main\n")
+    assert tools._built_folder(module) != before
+
+
+def test_a_node_is_of_the_control_planes_version() -> None:
+    control_plane, node = ((TOOLS / folder / "go.mod").read_text() for folder in ("kubernetes", "node"))
+    assert tools.required_version(node, "k8s.io/kubernetes") == tools.required_version(
+        control_plane, "k8s.io/kubernetes"
+    )
 
 
 def test_binaries_of_kubebuilder_assets_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
