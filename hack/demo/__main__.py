@@ -21,7 +21,7 @@ from rich.console import Console
 
 from demo.clusters import real_cluster, simulated_cluster
 from demo.failure import DemoFailed
-from demo.programme import manner_of, perform
+from demo.runner import options_of, run_demo
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.transport import TransportError
@@ -35,15 +35,15 @@ def main() -> int:
     # What goes wrong in a watch is told by what is seen, not by log lines across the picture.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     console = Console(highlight=False)
-    manner = manner_of(console, keep=arguments.keep)
+    options = options_of(console, keep=arguments.keep)
     try:
         match arguments.cluster:
             case "real":
                 with real_cluster() as cluster:
-                    return _run(perform(nullcontext(cluster), console, manner))
+                    return _run(run_demo(nullcontext(cluster), console, options))
             case _:
                 with tempfile.TemporaryDirectory(prefix="modelinfer-demo-") as folder:
-                    return _run(perform(simulated_cluster(Path(folder)), console, manner))
+                    return _run(run_demo(simulated_cluster(Path(folder)), console, options))
     except (DemoFailed, Exit, ApiError, TransportError, ControlPlaneError, BuildError, GoMissing) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -11,9 +11,9 @@ from pathlib import Path
 from controlplane import ControlPlane, Settings
 
 from modelinfer_controller.kube.clock import SystemClock
+from modelinfer_controller.simulator.apiserver.http_server import kubeconfig, serve_http
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.http_front import kubeconfig, serve_http
-from modelinfer_controller.simulator.nodes import NodeShape
+from modelinfer_controller.simulator.nodes.node import NodeShape
 
 NODES = 9  # of 8 GPUs, over three zones
 _CPU, _MEMORY, _PODS, _GPUS = "96", "1Ti", "110", "8"

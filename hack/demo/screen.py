@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from demo.folding import folded_lines
+from demo.layout import fitted_lines
 from modelinfer_controller.kubectl.model.tree import Tree
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 from modelinfer_controller.kubectl.render.tree import tree_lines
@@ -37,7 +37,7 @@ class Screen(Protocol):
         """The tree as it is now, and what is going on."""
 
     def keep(self, tree: Tree) -> None:
-        """The tree as it stays, at the end of an act."""
+        """The tree as it stays, at the end of a step."""
 
 
 def screen_of(console: Console) -> Screen:
@@ -45,7 +45,7 @@ def screen_of(console: Console) -> Screen:
 
 
 class PlainScreen:
-    """Each line once, and the tree only as each act leaves it."""
+    """Each line once, and the tree only as each step leaves it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -91,7 +91,7 @@ class LiveScreen:
 
     def draw(self, tree: Tree, caption: str) -> None:
         terminal = terminal_of(sys.stdout)
-        lines = ["", *folded_lines(tree, terminal, terminal.height - _MARGIN - 1), "", caption]
+        lines = ["", *fitted_lines(tree, terminal, terminal.height - _MARGIN - 1), "", caption]
         if lines != self._before:
             self._console.file.write(_BEGIN)
             self._live.update(_block(lines), refresh=True)

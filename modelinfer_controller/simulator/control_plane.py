@@ -11,26 +11,27 @@ import yaml
 
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
-from modelinfer_controller.simulator.api_server import ApiServer
-from modelinfer_controller.simulator.deletion import DeleteOptions
-from modelinfer_controller.simulator.faults import Faults
-from modelinfer_controller.simulator.finalization import NamespaceController, PodGroupProtection
-from modelinfer_controller.simulator.gc import GarbageCollector
-from modelinfer_controller.simulator.kinds import (
+from modelinfer_controller.simulator.apiserver.api_server import ApiServer
+from modelinfer_controller.simulator.apiserver.deletion import DeleteOptions
+from modelinfer_controller.simulator.apiserver.kinds import (
     CUSTOM_RESOURCE_DEFINITIONS,
     NAMESPACES,
     NATIVE_POD_GROUPS,
     NODES,
     VOLCANO_POD_GROUPS,
 )
-from modelinfer_controller.simulator.kubelet import Kubelet, Script, annotated
-from modelinfer_controller.simulator.nodes import NodeController, NodeShape, node_body
+from modelinfer_controller.simulator.apiserver.registry import WriteOptions
+from modelinfer_controller.simulator.apiserver.transport import InProcessTransport
+from modelinfer_controller.simulator.apiserver.volcano import POD_GROUP_DEFINITION
+from modelinfer_controller.simulator.controllers.finalization import NamespaceController, PodGroupProtection
+from modelinfer_controller.simulator.controllers.garbage_collector import GarbageCollector
+from modelinfer_controller.simulator.controllers.node_lifecycle import NodeController
+from modelinfer_controller.simulator.controllers.scheduler import Scheduler
+from modelinfer_controller.simulator.faults.transport import Faults
+from modelinfer_controller.simulator.nodes.kubelet import Kubelet, Script, annotated
+from modelinfer_controller.simulator.nodes.node import NodeShape, node_body
 from modelinfer_controller.simulator.objects import Object, copy_of
-from modelinfer_controller.simulator.registry import WriteOptions
-from modelinfer_controller.simulator.scheduler import Scheduler
-from modelinfer_controller.simulator.transport import InProcessTransport
 from modelinfer_controller.simulator.virtual_time import VirtualClock
-from modelinfer_controller.simulator.volcano import POD_GROUP_DEFINITION
 
 _NAMESPACES = ("default", "kube-system", "kube-node-lease", "kube-public")
 
@@ -40,7 +41,7 @@ class SimulatedControlPlane:
 
     Everything that happens follows from the seed and from what its clients do. nodes: how many of the default shape,
     or their shapes. volcano, native_gang: which PodGroups are served at the start. clock: the wall clock; the default
-    is virtual, with the loop's time. weather: faults between the cluster's own parts and its API server.
+    is virtual, with the loop's time. faults: what goes wrong between the cluster's own parts and its API server.
     """
 
     def __init__(
@@ -54,10 +55,10 @@ class SimulatedControlPlane:
         script: Script = annotated,
         clock: Clock | None = None,
         history_limit: int = 10_000,
-        weather: Faults | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.seed = seed
-        self._weather = weather
+        self._faults = faults
         self.clock = clock or VirtualClock(asyncio.get_running_loop())
         self.api = ApiServer(self.clock, self._random("api"), history_limit=history_limit)
         self.gc = GarbageCollector(self.api.registry)
@@ -102,7 +103,7 @@ class SimulatedControlPlane:
     def _part(self, name: str) -> Client:
         """The client of one of the cluster's own parts."""
         transport = self.transport(name)
-        return Client(self._weather.wrap(transport) if self._weather is not None else transport)
+        return Client(self._faults.wrap(transport) if self._faults is not None else transport)
 
     def add_namespace(self, name: str) -> None:
         self.api.registry.create(NAMESPACES, "", {"metadata": {"name": name}}, WriteOptions())
@@ -113,7 +114,7 @@ class SimulatedControlPlane:
         self.api.registry.create(NODES, "", body, WriteOptions())
 
     def install(self, definition: Path | Object) -> None:
-        """Creates a CustomResourceDefinition, or every one of a YAML file. Raises Problem."""
+        """Creates a CustomResourceDefinition, or every one of a YAML file. Raises StatusError."""
         documents = [definition] if isinstance(definition, dict) else _documents(definition)
         for document in documents:
             self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", copy_of(document), WriteOptions())

@@ -1,4 +1,4 @@
-"""`make demo` as its users see it: the acts, the summary, what can be done by hand, and nothing left at the end."""
+"""`make demo` as its users see it: the steps, the summary, what can be done by hand, and nothing left at the end."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Demo:
 
     @property
     def controller(self) -> int:
-        found = re.search(r"at work \(pid (\d+)\)", self.output)
+        found = re.search(r"controller runs \(pid (\d+)\)", self.output)
         assert found is not None
         return int(found[1])
 
@@ -161,7 +161,7 @@ def test_all_acts_then_by_hand_then_nothing_is_left(demos: list[Demo], cluster: 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_stopped_half_way_leaves_nothing(demos: list[Demo], number: signal.Signals) -> None:
     demos.append(demo := Demo())
-    demo.read_until("at work")
+    demo.read_until("controller runs")
 
     demo.process.send_signal(number)
 
@@ -172,7 +172,7 @@ def test_a_demo_that_is_stopped_half_way_leaves_nothing(demos: list[Demo], numbe
 
 def test_a_controller_that_ends_is_told(demos: list[Demo]) -> None:
     demos.append(demo := Demo())
-    demo.read_until("at work")
+    demo.read_until("controller runs")
 
     os.kill(demo.controller, signal.SIGKILL)
 

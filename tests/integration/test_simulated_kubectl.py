@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from modelinfer_controller.kube.clock import SystemClock
+from modelinfer_controller.simulator.apiserver.http_server import kubeconfig, serve_http
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.http_front import kubeconfig, serve_http
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.simulator.kinds import KindKey
-from modelinfer_controller.simulator.store import Store, Stored
+from modelinfer_controller.simulator.apiserver.kinds import KindKey
+from modelinfer_controller.simulator.apiserver.store import Store, Stored
 
 Object = dict[str, Any]
 

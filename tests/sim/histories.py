@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.simulator.faults import NO_FAULTS, ROUGH
+from modelinfer_controller.simulator.faults.transport import NO_FAULTS, ROUGH
 from modelinfer_controller.simulator.virtual_time import LeakedTask, VirtualTimeLoop
 from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object
 from sim.rest import check_at_rest
@@ -471,5 +471,5 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.theme == "rough")
     @rule(is_rough=st.booleans())
-    def weather(self, is_rough: bool) -> None:
+    def change_faults(self, is_rough: bool) -> None:
         self.world.storm(ROUGH if is_rough else NO_FAULTS)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelinfer_controller.kube.transport import Request, Response
-from modelinfer_controller.simulator.api_server import ApiServer
-from modelinfer_controller.simulator.store import Change
-from modelinfer_controller.simulator.transport import InProcessTransport
+from modelinfer_controller.simulator.apiserver.api_server import ApiServer
+from modelinfer_controller.simulator.apiserver.store import Change
+from modelinfer_controller.simulator.apiserver.transport import InProcessTransport
 
 READ = "GET"
 CONTROLLER = "controller"

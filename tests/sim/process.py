@@ -11,7 +11,7 @@ from modelinfer_controller.controller.wiring import Components, wire
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Transport
-from modelinfer_controller.simulator.crash_points import CrashingTransport
+from modelinfer_controller.simulator.faults.crash_points import CrashingTransport
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ somebody) may be rebuilt at any time, and is left out until none of the pods of 
 
 from dataclasses import dataclass, field
 
-from modelinfer_controller.simulator.store import ChangeType
+from modelinfer_controller.simulator.apiserver.store import ChangeType
 from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, resolve_budget
 from sim.journal import CONTROLLER, Entry
 from sim.world import World

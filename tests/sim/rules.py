@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.simulator.store import ChangeType
+from modelinfer_controller.simulator.apiserver.store import ChangeType
 from sim.facts import (
     CHILD_KINDS,
     MODEL_INFERS,

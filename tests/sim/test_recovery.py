@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from modelinfer_controller.simulator.behaviour import Behaviour
+from modelinfer_controller.simulator.nodes.stages import Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
 from sim.facts import Object
 from sim.journal import CONTROLLER, Entry

@@ -14,9 +14,9 @@ from typing import Any
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.transport import Request, Response
-from modelinfer_controller.simulator.behaviour import HEALTHY, Behaviour
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.faults import NO_FAULTS, Faults, Rates
+from modelinfer_controller.simulator.faults.transport import NO_FAULTS, Faults, Rates
+from modelinfer_controller.simulator.nodes.stages import HEALTHY, Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
 from sim.facts import CHILD_KINDS, MODEL_INFERS, NAME, NAMESPACE, PODS, REVISIONS, Facts, Object, Pod
 from sim.journal import CONTROLLER, Journal, JournaledTransport

@@ -24,10 +24,10 @@ from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.observed import place_of
 from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.preview import is_as_specified
-from modelinfer_controller.simulator.behaviour import Behaviour
-from modelinfer_controller.simulator.cel_rules import Unsupported
+from modelinfer_controller.simulator.apiserver.cel_rules import Unsupported
+from modelinfer_controller.simulator.apiserver.status_errors import StatusError
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.problems import Problem
+from modelinfer_controller.simulator.nodes.stages import Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
 
 NAMESPACE = "default"
@@ -181,7 +181,7 @@ def _cluster(scenario: Scenario) -> SimulatedControlPlane:
         return SimulatedControlPlane(
             scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
         )
-    except (Problem, Unsupported) as error:
+    except (StatusError, Unsupported) as error:
         raise failure(f"cannot simulate: {error}") from error
 
 

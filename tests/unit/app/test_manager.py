@@ -17,11 +17,11 @@ from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector
 from modelinfer_controller.kube.lease import LEASES
 from modelinfer_controller.kube.transport import Request, Response
+from modelinfer_controller.simulator.apiserver.deletion import DeleteOptions
+from modelinfer_controller.simulator.apiserver.kinds import CUSTOM_RESOURCE_DEFINITIONS
+from modelinfer_controller.simulator.apiserver.transport import InProcessTransport
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.deletion import DeleteOptions
-from modelinfer_controller.simulator.faults import Faults, Rates
-from modelinfer_controller.simulator.kinds import CUSTOM_RESOURCE_DEFINITIONS
-from modelinfer_controller.simulator.transport import InProcessTransport
+from modelinfer_controller.simulator.faults.transport import Faults, Rates
 
 LEASE = ObjectName("default", "modelinfer-controller")
 

@@ -26,7 +26,7 @@ from modelinfer_controller.planning.assess import assess
 from modelinfer_controller.planning.group import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner, Place
 from modelinfer_controller.planning.plan import plan
-from modelinfer_controller.simulator.faults import Faults, Rates
+from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import NAMESPACE, Shell
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.faults import Faults, Rates
+from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec
 
 GROUPS = 100

@@ -14,7 +14,7 @@ from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import MAX_IN_FLIGHT, StatusWriter, status_patch
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import InternalError
-from modelinfer_controller.simulator.faults import Faults, Rates
+from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import Shell
 
 WRITTEN = ModelInferStatus(

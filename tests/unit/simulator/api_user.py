@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelinfer_controller.kube.transport import Request
+from modelinfer_controller.simulator.apiserver.transport import InProcessTransport
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.transport import InProcessTransport
 
 PODS = "/api/v1/namespaces/default/pods"
 MERGE = "application/merge-patch+json"

@@ -9,8 +9,8 @@ from api_user import PODS, User, config_map, pod
 
 from modelinfer_controller.kube.transport import Request, Response, TransportError
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.crash_points import CrashingTransport
-from modelinfer_controller.simulator.faults import NO_FAULTS, ROUGH, Faults, Rates
+from modelinfer_controller.simulator.faults.crash_points import CrashingTransport
+from modelinfer_controller.simulator.faults.transport import NO_FAULTS, ROUGH, Faults, Rates
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -130,10 +130,10 @@ async def test_a_client_crashes_between_two_of_its_calls(
     assert [await exists(user, name) for name in "abc"] == [True, committed, False]
 
 
-async def test_scheduler_and_kubelet_get_through_bad_weather() -> None:
+async def test_scheduler_and_kubelet_get_through_faults() -> None:
     """They are clients like any other: with faults between them and the server every pod still becomes Ready."""
     faults = Faults(7, ROUGH)
-    async with SimulatedControlPlane(7, weather=faults) as cluster:
+    async with SimulatedControlPlane(7, faults=faults) as cluster:
         user = User(cluster)
         for number in range(20):
             await user.create(PODS, pod(f"a{number}"))

@@ -8,8 +8,8 @@ import pytest
 from api_user import PODS, User, pod
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.simulator.behaviour import Behaviour, duration
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.nodes.stages import Behaviour, duration
 
 Status = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 from api_user import PODS, User, pod
 
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.nodes import NodeShape
+from modelinfer_controller.simulator.nodes.node import NodeShape
 
 VOLCANO = "/apis/scheduling.volcano.sh/v1beta1/namespaces/default/podgroups"
 NATIVE = "/apis/scheduling.k8s.io/v1beta1/namespaces/default/podgroups"

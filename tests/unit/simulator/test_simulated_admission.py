@@ -6,7 +6,7 @@ import pytest
 from admission_cases import CASES, Case
 from api_user import User
 
-from modelinfer_controller.simulator import cel_rules
+from modelinfer_controller.simulator.apiserver import cel_rules
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
 MODEL_INFERS = "/apis/workload.volcano.sh/v1alpha1/namespaces/default/modelinfers"
