@@ -27,8 +27,9 @@ from demo.steps import Step
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
-from modelinfer_controller.kubectl.model.access import ClusterFlags, connected
+from modelinfer_controller.kubectl.model.access import connected
 from modelinfer_controller.kubectl.model.follow import Follower, following
+from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.kubectl.model.tree import Tree, tree_of
 

@@ -147,8 +147,9 @@ class Client:
         subresource: str | None = None,
         field_manager: str = "",
         force: bool = False,
+        dry_run: bool = False,
     ) -> T:
-        """APPLY_PATCH needs a field_manager; force takes fields over from other managers.
+        """APPLY_PATCH needs a field_manager; force takes fields over from other managers. dry_run: nothing is stored.
 
         A resourceVersion in the body's metadata that is not the stored one raises Conflict, another UID Invalid. The
         status subresource of a custom resource heeds neither: there, a JSON patch can test the UID.
@@ -158,7 +159,9 @@ class Client:
             resource.path(namespace, name, subresource),
             body,
             content_type=content_type,
-            query=_given({"fieldManager": field_manager, "force": "true" if force else ""}),
+            query=_given(
+                {"fieldManager": field_manager, "force": "true" if force else "", "dryRun": "All" if dry_run else ""}
+            ),
         )
         return await self._object("patch", resource, request, subresource)
 
@@ -226,9 +229,18 @@ class Client:
                 raise error_of_response(response.status, await _start_of_body(response), response.headers)
             yield WatchStream(response, resource.type)
 
-    async def raw_get(self, path: str) -> bytes:
-        """Body of a GET of any path: /version, discovery, /openapi."""
-        return (await self._send("get", path, Request("GET", path, timeout=REQUEST_TIMEOUT))).body
+    async def raw_get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Body of a GET of any path: /version, discovery, /openapi, a pod's log."""
+        return (await self._send("get", path, Request("GET", path, query or {}, timeout=REQUEST_TIMEOUT))).body
+
+    @asynccontextmanager
+    async def raw_stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[StreamResponse]:
+        """A GET whose body is read line by line as it comes, such as a log that is followed."""
+        request = Request("GET", path, query, timeout=REQUEST_TIMEOUT)
+        async with self._opened("get", path, request) as response:
+            if response.status != 200:
+                raise error_of_response(response.status, await _start_of_body(response), response.headers)
+            yield response
 
     async def close(self) -> None:
         await self._transport.close()

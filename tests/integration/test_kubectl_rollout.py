@@ -35,7 +35,10 @@ def in_the_middle(user: User, name: str, **behaviour: str) -> None:
 def test_pause_and_resume_in_the_middle(user: User, plugin: Plugin) -> None:
     in_the_middle(user, "paused")
     done = plugin.run("rollout", "pause", "paused")
-    assert (done.code, done.out) == (0, "paused paused: partition 0 is 4 now, so that no group is replaced\n")
+    assert (done.code, done.out) == (
+        0,
+        "modelinfer.workload.volcano.sh/paused paused: partition 0 is 4 now, so that no group is replaced\n",
+    )
     user.wait(lambda: user.status("paused").get("availableReplicas") == 4, "all are available")
     user.wait_settled("paused")
     halfway = images(user)
@@ -80,7 +83,7 @@ def test_a_printed_change_is_what_kubectl_patch_takes_and_changes_nothing_by_its
     user.apply(model("git"))
     user.wait_settled("git")
     generation = user.model("git")["metadata"]["generation"]
-    done = plugin.run("rollout", "restart", "git", "--dry-run", "-o", "yaml")
+    done = plugin.run("rollout", "restart", "git", "--dry-run=client", "-o", "yaml")
     change = yaml.safe_load(done.out)
     assert change["metadata"] == {"name": "git", "namespace": user.namespace}
     assert user.model("git")["metadata"]["generation"] == generation

@@ -7,7 +7,9 @@ import click
 from modelinfer_controller.kubectl.cli.options import (
     Verb,
     cluster_options,
+    connection_options,
     flags_of,
+    group_option,
     name_argument,
     output_option,
     run,
@@ -15,23 +17,36 @@ from modelinfer_controller.kubectl.cli.options import (
 from modelinfer_controller.kubectl.cli.rollout_commands import rollout
 
 
-@click.command(cls=Verb)
+@click.command(
+    cls=Verb,
+    examples=[
+        ("Groups, roles, instances and pods", "kubectl modelinfer tree qwen"),
+        ("Follow every change", "kubectl modelinfer tree mi/qwen --watch"),
+    ],
+)
 @name_argument()
-@click.option("-w", "--watch", is_flag=True, help="Redraw in place at every change.")
+@click.option("-w", "--watch", is_flag=True, help="Redraw at every change.")
 @output_option
 @cluster_options
 def tree(name: str, watch: bool, output: str | None, **flags: Any) -> None:
     """Show groups, roles, instances and pods of the ModelInfer NAME."""
     from modelinfer_controller.kubectl.verbs.tree import show_tree, watch_tree
 
-    if watch and output:
+    if watch and output not in (None, "wide"):
         raise click.UsageError("--watch draws, and cannot go with --output")
     run(watch_tree(flags_of(flags), name) if watch else show_tree(flags_of(flags), name, output))
 
 
-@click.command(cls=Verb)
+@click.command(
+    cls=Verb,
+    examples=[
+        ("Why groups are not available, and what happens next", "kubectl modelinfer explain qwen"),
+        ("Of one group", "kubectl modelinfer explain qwen --group 2"),
+        ("The reasons alone", "kubectl modelinfer explain qwen -o jsonpath='{.groups[*].reason}'"),
+    ],
+)
 @name_argument()
-@click.option("-g", "--group", type=click.IntRange(min=0), metavar="N", help="Tell about this group alone.")
+@group_option("Tell about this group alone.")
 @output_option
 @cluster_options
 def explain(name: str, group: int | None, output: str | None, **flags: Any) -> None:
@@ -41,22 +56,47 @@ def explain(name: str, group: int | None, output: str | None, **flags: Any) -> N
     run(show_explanation(flags_of(flags), name, group, output))
 
 
-@click.command(cls=Verb)
+@click.command(
+    cls=Verb,
+    examples=[
+        ("What the controller does now", "kubectl modelinfer plan qwen"),
+        ("What a changed manifest would do", "kubectl modelinfer plan -f new.yaml"),
+        ("What another image would do", "kubectl modelinfer plan qwen --image vllm/vllm-openai:v0.11.0"),
+        ("Ask before a restart in a pipeline", "kubectl modelinfer plan -k overlays/prod || test $? -eq 2 && approve"),
+    ],
+)
 @name_argument(required=False)
-@click.option("-f", "--filename", metavar="FILE", help="A manifest with the change; - is stdin.")
+@click.option("-f", "--filename", multiple=True, metavar="FILE",
+              help="A manifest with the change: a file, a directory, a URL, or - for stdin.")  # fmt: skip
+@click.option("-k", "--kustomize", metavar="DIR", help="A kustomization with the change.")
+@click.option("--image", multiple=True, metavar="[CONTAINER=]IMAGE", help="Another image, in place of a manifest.")
 @output_option
 @cluster_options
-def plan(name: str | None, filename: str | None, output: str | None, **flags: Any) -> int:
-    """Say what the controller would do to the ModelInfer NAME now, or after the change in FILE.
+def plan(
+    name: str | None,
+    filename: tuple[str, ...],
+    kustomize: str | None,
+    image: tuple[str, ...],
+    output: str | None,
+    **flags: Any,
+) -> int:
+    """Say what the controller would do to the ModelInfer NAME now, or after a change.
 
-    Exit codes: 0 nothing restarts, 2 something does, 1 it cannot tell.
+    Exit codes: 0 nothing restarts, 2 something does, 1 it cannot tell, or it would not come to an end.
     """
-    from modelinfer_controller.kubectl.verbs.plan import show_plan
+    from modelinfer_controller.kubectl.verbs.plan import Proposal, show_plan
 
-    return run(show_plan(flags_of(flags), name, filename, output))
+    return run(show_plan(flags_of(flags), Proposal(name, filename, kustomize, image), output))
 
 
-@click.command(cls=Verb)
+@click.command(
+    cls=Verb,
+    examples=[
+        ("Play a manifest and then a change of it", "kubectl modelinfer simulate -f v1.yaml -f v2.yaml"),
+        ("With a failure and a picture",
+         "kubectl modelinfer simulate -f v1.yaml --start 90s±30s --fail group=3@2m --plot out.svg"),
+    ],
+)  # fmt: skip
 @click.option(
     "-f", "--filename", multiple=True, required=True, metavar="FILE", help="A manifest; the next ones change it."
 )
@@ -85,7 +125,22 @@ def simulate(
     return show_simulation(filename, nodes, start, fail, seed, plot, output)
 
 
-VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout, simulate)
+@click.command(name="options")
+def list_options() -> None:
+    """List the connection flags, which every verb takes, before it or after it."""
+    formatter = click.HelpFormatter(max_width=110)
+    context = click.get_current_context()
+    rows = []
+    for option in connection_options():
+        option.hidden = False
+        if (record := option.get_help_record(context)) is not None:
+            rows.append(record)
+    formatter.write("These flags go with every verb, before it or after it:\n\n")
+    formatter.write_dl(rows)
+    click.echo(formatter.getvalue().rstrip())
+
+
+VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout, simulate, list_options)
 
 
 def add_verbs(group: click.Group) -> None:

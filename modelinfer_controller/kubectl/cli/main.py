@@ -7,13 +7,14 @@ import click
 from modelinfer_controller import __version__
 from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kubectl.cli.commands import add_verbs
+from modelinfer_controller.kubectl.cli.options import SETTINGS, Verbs, connection_options
 
 PROGRAM = "kubectl modelinfer"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Verbs, context_settings=SETTINGS, params=connection_options())
 @click.version_option(__version__, prog_name=PROGRAM)
-def plugin() -> None:
+def plugin(**flags: object) -> None:
     """ModelInfers: what is wrong, why, and what happens next."""
 
 

@@ -1,78 +1,41 @@
 """The way into the cluster for one command: whose configuration, which namespace, and errors as one line."""
 
 import logging
-import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelinfer_controller import __version__
-from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.errors import ApiError, Conflict, Forbidden, Unauthorized
 from modelinfer_controller.kube.resource import Resource
 from modelinfer_controller.kube.transport import Transport, TransportError
-from modelinfer_controller.kubectl.model.stdlib_transport import Source, stdlib_transport
+from modelinfer_controller.kubectl.model.adjusted_transport import AdjustedTransport
+from modelinfer_controller.kubectl.model.kubeconfig import (
+    ClusterFlags,
+    Kubeconfig,
+    failure,
+    kubeconfig_paths,
+    read_kubeconfig,
+)
+from modelinfer_controller.kubectl.model.stdlib_transport import stdlib_transport
 
 USER_AGENT = f"kubectl-modelinfer/{__version__}"
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-DEFAULT_KUBECONFIG = "~/.kube/config"
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterFlags:
-    """Where a command looks: --kubeconfig, --context and --namespace as they were given."""
-
-    kubeconfig: str | None = None
-    context: str | None = None
-    namespace: str | None = None
-
-
-def failure(message: str) -> Exit:
-    """Every failure of these verbs has exit code 1, as kubectl's own: 2 is an answer of `plan`."""
-    return Exit(ExitCode.FAILURE, message)
 
 
 def namespace_of(flags: ClusterFlags, environ: Mapping[str, str]) -> str:
     """The namespace that was asked for, else the context's, else the pod's own, else `default`."""
     if flags.namespace:
         return flags.namespace
-    paths = kubeconfig_paths(flags, environ)
-    if any(path.exists() for path in paths):
-        return _context_namespace(paths, flags.context) or "default"
+    if any(path.exists() for path in kubeconfig_paths(flags, environ)):
+        return read_kubeconfig(flags, environ).namespace or "default"
     if SERVICE_ACCOUNT_NAMESPACE.exists():
         return SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip() or "default"
     return "default"
-
-
-def kubeconfig_paths(flags: ClusterFlags, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files that make up the kubeconfig, in kubectl's order; they need not exist."""
-    text = flags.kubeconfig or environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG
-    return tuple(Path(path).expanduser() for path in text.split(os.pathsep) if path)
-
-
-def _context_namespace(paths: Iterable[Path], context: str | None) -> str | None:
-    """As kubectl merges several files: the first that says something wins."""
-    documents = [document for path in paths if path.exists() for document in _documents(path)]
-    name = context or next((d["current-context"] for d in documents if d.get("current-context")), None)
-    entries = (entry for document in documents for entry in document.get("contexts") or ())
-    found = next((entry for entry in entries if entry.get("name") == name), None)
-    namespace = (found or {}).get("context", {}).get("namespace")
-    return str(namespace) if namespace else None
-
-
-def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise failure(f"cannot read the kubeconfig {path}: {' '.join(str(error).split())}") from error
-    if isinstance(content, dict):
-        yield content
 
 
 @asynccontextmanager
@@ -81,10 +44,11 @@ async def connected(flags: ClusterFlags, environ: Mapping[str, str], *, follows:
 
     follows: whether it is to watch; one that is not may be the cheaper transport.
     """
-    transport = None if follows else _direct(flags, environ)
+    config = read_kubeconfig(flags, environ)
+    transport: Transport | None = None if follows else stdlib_transport(config, environ, USER_AGENT)
     if transport is None:
-        transport = await _transport(flags, environ)
-    client = Client(transport)
+        transport = await _full_transport(flags, config, environ)
+    client = Client(_adjusted(transport, flags, config))
     try:
         yield client
     except TransportError as error:
@@ -95,28 +59,63 @@ async def connected(flags: ClusterFlags, environ: Mapping[str, str], *, follows:
         await client.close()
 
 
-def _direct(flags: ClusterFlags, environ: Mapping[str, str]) -> Transport | None:
-    sources = [
-        Source(path, document)
-        for path in kubeconfig_paths(flags, environ)
-        if path.exists()
-        for document in _documents(path)
-    ]
-    return stdlib_transport(sources, flags.context, environ, USER_AGENT)
+def _adjusted(transport: Transport, flags: ClusterFlags, config: Kubeconfig) -> Transport:
+    headers = _impersonation(flags, config.user or {})
+    if not (headers or flags.request_timeout or flags.verbosity):
+        return transport
+    return AdjustedTransport(transport, headers=headers, timeout=flags.request_timeout, verbosity=flags.verbosity)
 
 
-async def _transport(flags: ClusterFlags, environ: Mapping[str, str]) -> Transport:
+def _impersonation(flags: ClusterFlags, user: Mapping[str, Any]) -> Mapping[str, str]:
+    """The headers of --as, --as-uid and --as-group, else of the kubeconfig's user."""
+    if flags.as_user or flags.as_uid or flags.as_group:
+        name, uid, groups = flags.as_user, flags.as_uid, flags.as_group
+    else:
+        name, uid, groups = user.get("as"), user.get("as-uid"), tuple(user.get("as-groups") or ())
+    if (uid or groups) and not name:
+        raise failure("--as-uid and --as-group say more of a user: name one by --as")
+    if len(groups) > 1:
+        raise failure("only one --as-group can be impersonated here")
+    given = {"Impersonate-User": name, "Impersonate-Uid": uid, "Impersonate-Group": groups[0] if groups else None}
+    return {key: str(value) for key, value in given.items() if value}
+
+
+async def _full_transport(flags: ClusterFlags, config: Kubeconfig, environ: Mapping[str, str]) -> Transport:
+    if not flags.overrides:
+        return await _connect(flags.kubeconfig, flags.context, environ, is_named=_is_named(flags, environ))
+    with _written(config) as path:
+        return await _connect(path, None, environ, is_named=True)
+
+
+def _is_named(flags: ClusterFlags, environ: Mapping[str, str]) -> bool:
+    return flags.kubeconfig is not None or flags.context is not None or "KUBECONFIG" in environ
+
+
+@contextmanager
+def _written(config: Kubeconfig) -> Iterator[str]:
+    """A file that nobody else can read, with what the flags made of the kubeconfig."""
+    import yaml
+
+    with tempfile.TemporaryDirectory(prefix="modelinfer-") as folder:
+        path = Path(folder, "kubeconfig")
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config.document()), encoding="utf-8")
+        yield str(path)
+
+
+async def _connect(
+    kubeconfig: str | None, context: str | None, environ: Mapping[str, str], *, is_named: bool
+) -> Transport:
     from modelinfer_controller.kube.aiohttp_transport import connect
     from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 
     quiet()
-    is_named = flags.kubeconfig is not None or flags.context is not None or "KUBECONFIG" in environ
     try:
         return await connect(
             environ=environ,
             clock=SystemClock(),
-            kubeconfig=flags.kubeconfig,
-            context=flags.context,
+            kubeconfig=kubeconfig,
+            context=context,
             in_cluster=not is_named and is_in_cluster(environ),
             user_agent=USER_AGENT,
         )

@@ -310,7 +310,7 @@ def _postponed(ordinal: int, found: Assessment) -> Iterator[Next]:
 
 def _postponed_text(ordinal: int, waiting: Postponed, found: Assessment) -> Next:
     policy, rule = found.owner.spec.recovery_policy.value, "back-off" if waiting.is_backoff else "grace period"
-    when = f"at {clock_time(waiting.due, found.now)}, in {span(waiting.due - found.now)}"
+    when = f"at {clock_time(waiting.due)}, in {span(waiting.due - found.now)}"
     text = f"rebuilds {scope_text(ordinal, waiting.scope)} {when}: {rule} before attempt {waiting.attempt}"
     unless = "" if waiting.is_backoff else "; not if it is ready by then"
     return Next(f"{text} ({policy}){unless}", rule=rule, at=waiting.due, count=waiting.attempt)

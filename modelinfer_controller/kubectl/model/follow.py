@@ -13,7 +13,7 @@ from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.tasks import run_all
-from modelinfer_controller.kubectl.model.access import failure
+from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
 from modelinfer_controller.planning.observed import Owner
 

@@ -58,6 +58,12 @@ class Forecast(Document, frozen=True):
     obstacle: str
 
 
+class Forecasts(Document, frozen=True):
+    """Of several ModelInfers, in the order of the files."""
+
+    items: tuple[Forecast, ...]
+
+
 def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...]) -> Forecast:
     """observed: the world with the ModelInfer as it would be; first: what is concluded of the world as it is."""
     starting = start_time(first)

@@ -1,7 +1,7 @@
 """Times, counts and lists as people read them."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -29,9 +29,9 @@ def span(duration: timedelta) -> str:
     return f"{seconds // DAY}d"
 
 
-def clock_time(moment: datetime, now: datetime) -> str:
-    """hh:mm:ss in UTC, with the date where it is another day."""
-    return f"{moment:%H:%M:%S} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def clock_time(moment: datetime) -> str:
+    """RFC 3339 in UTC, to the second: as the API, logs and conditions write it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from modelinfer_controller.api import modelinfer, well_known
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.kubectl.model.access import failure
 from modelinfer_controller.kubectl.model.humanize import listed
+from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.revision import Revision
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -113,12 +113,18 @@ def earlier_revision(revisions: tuple[Revision, ...], current: Revision, number:
         if not others:
             raise failure("there is no earlier revision")
         return others[-1]
+    found = revision_of_number(revisions, number)
+    if found.name == current.name:
+        raise failure(f"revision {number} is the current one")
+    return found
+
+
+def revision_of_number(revisions: tuple[Revision, ...], number: int) -> Revision:
+    """Raises Exit, with the numbers that there are."""
     found = next((revision for revision in revisions if revision.number == number), None)
     if found is None:
         there = listed([str(revision.number) for revision in sorted(revisions, key=lambda r: r.number)])
         raise failure(f"there is no revision {number}; there are: {there or 'none'}")
-    if found.name == current.name:
-        raise failure(f"revision {number} is the current one")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
@@ -26,6 +27,20 @@ class History(Document, frozen=True):
     name: str
     time: datetime
     revisions: tuple[HistoryEntry, ...]
+
+
+class RevisionDetail(Document, frozen=True):
+    """One revision in full. template: the roles and what else shapes pods, as it is stored."""
+
+    namespace: str
+    name: str
+    number: int
+    revision: str
+    created_at: datetime | None
+    change_cause: str
+    is_current: bool
+    groups: tuple[int, ...]
+    template: dict[str, Any]
 
 
 class RevisionDiff(Document, frozen=True):
@@ -53,6 +68,21 @@ def history_of(snapshot: Snapshot) -> History:
         for before, revision in zip([None, *revisions], revisions, strict=False)
     )
     return History(snapshot.owner.namespace, snapshot.owner.name, snapshot.now, entries)
+
+
+def detail_of(snapshot: Snapshot, revision: Revision) -> RevisionDetail:
+    (entry,) = (one for one in history_of(snapshot).revisions if one.revision == revision.name)
+    return RevisionDetail(
+        namespace=snapshot.owner.namespace,
+        name=snapshot.owner.name,
+        number=entry.number,
+        revision=entry.revision,
+        created_at=entry.created_at,
+        change_cause=entry.change_cause,
+        is_current=entry.is_current,
+        groups=entry.groups,
+        template=json.loads(revision.payload),
+    )
 
 
 def changes_between(before: Revision, after: Revision) -> tuple[Change, ...]:

@@ -1,5 +1,8 @@
 """`rollout status`: how far a rollout is, and when it is stuck."""
 
+from datetime import datetime, timedelta
+from enum import StrEnum
+
 from modelinfer_controller.api import well_known
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
@@ -19,14 +22,28 @@ PASSING = frozenset(
         "ContainerRestarted",
     }
 )
+STALLED = "Stalled"  # the condition that says that a rollout has failed
+
+
+class RolloutState(StrEnum):
+    """What a rollout is in. COMPLETE and PROGRESSING are exit code 0, the others 1."""
+
+    COMPLETE = "Complete"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    STUCK = "Stuck"
+    INVALID = "InvalidSpec"
+    DELETING = "Deleting"
 
 
 class RolloutStatus(Document, frozen=True):
     """updated, available: groups of the spec; movable: those that the partition does not hold. seconds: an estimate of
-    what is left, None where nothing tells. reason and message: of the first group that is not available, "" without."""
+    what is left, None where nothing tells. reason and message: of the first group that is not available, or of what
+    else stands in the way, "" without; since: how long it has been so."""
 
     namespace: str
     name: str
+    state: RolloutState
     is_done: bool
     is_paused: bool
     replicas: int
@@ -37,35 +54,85 @@ class RolloutStatus(Document, frozen=True):
     seconds: float | None
     reason: str
     message: str
+    since: datetime | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state not in (RolloutState.COMPLETE, RolloutState.PROGRESSING)
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether what keeps the rollout is of the kind that somebody must clear away."""
+        return bool(self.reason) and self.reason not in PASSING
 
 
-def rollout_status(snapshot: Snapshot) -> RolloutStatus:
+def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(seconds=30)) -> RolloutStatus:
+    """stuck_after: how long a cause that does not pass by itself may stay."""
     found, meta = snapshot.assessment, snapshot.stored.metadata
     budget, update = found.budget, found.update.name
     movable = range(min(budget.partition, budget.replicas), budget.replicas)
     updated = sum(found.states[o].revision == update and found.states[o].exists for o in movable)
-    available = sum(found.states[o].is_available for o in range(budget.replicas))
     is_seen = snapshot.stored.status.observed_generation >= meta.generation
-    is_done = is_seen and is_as_specified(found)
-    paused = well_known.PAUSED_PARTITION in meta.annotations
-    first = next(iter(explain(snapshot, Diagnostics()).groups), None) if not is_done else None
+    is_done = is_seen and is_as_specified(found) and not snapshot.violations and not meta.is_terminating
     left = forecast(snapshot.observed, found, ()) if not is_done and not snapshot.violations else None
-    return RolloutStatus(
+    reason, message, since = _cause(snapshot, is_done)
+    is_outdated = any(found.states[o].revision != update for o in range(budget.replicas))
+    is_paused = is_paused_by_user(snapshot) and is_outdated
+    status = RolloutStatus(
         namespace=meta.namespace,
         name=meta.name,
-        is_done=is_done,
-        is_paused=paused and any(found.states[o].revision != update for o in range(budget.replicas)),
+        state=RolloutState.PROGRESSING,
+        is_done=is_done and not is_paused,
+        is_paused=is_paused,
         replicas=budget.replicas,
         movable=len(movable),
         updated=updated,
-        available=available,
+        available=sum(found.states[o].is_available for o in range(budget.replicas)),
         revision=update,
         seconds=left.seconds if left is not None and not left.obstacle else None,
-        reason=first.reason if first is not None else "",
-        message=first.message if first is not None else "",
+        reason=reason,
+        message=message,
+        since=since,
     )
+    return _with_state(status, snapshot, stuck_after)
 
 
-def is_hard(status: RolloutStatus) -> bool:
-    """Whether what keeps the rollout is of the kind that somebody must clear away."""
-    return bool(status.reason) and status.reason not in PASSING
+def _with_state(status: RolloutStatus, snapshot: Snapshot, stuck_after: timedelta) -> RolloutStatus:
+    import msgspec
+
+    return msgspec.structs.replace(status, state=_state(status, snapshot, stuck_after))
+
+
+def _state(status: RolloutStatus, snapshot: Snapshot, stuck_after: timedelta) -> RolloutState:
+    if snapshot.stored.metadata.is_terminating:
+        return RolloutState.DELETING
+    if snapshot.violations:
+        return RolloutState.INVALID
+    if status.is_paused:
+        return RolloutState.PAUSED
+    if status.is_done:
+        return RolloutState.COMPLETE
+    lasted = snapshot.now - status.since if status.since is not None else timedelta(0)
+    is_stalled = any(c.type == STALLED and c.status == "True" for c in snapshot.stored.status.conditions)
+    return RolloutState.STUCK if is_stalled or (status.is_hard and lasted >= stuck_after) else RolloutState.PROGRESSING
+
+
+def _cause(snapshot: Snapshot, is_done: bool) -> tuple[str, str, datetime | None]:
+    if snapshot.stored.metadata.is_terminating:
+        return "Deleting", "the ModelInfer is being deleted", snapshot.stored.metadata.deletion_timestamp
+    if snapshot.violations:
+        return "InvalidSpec", "; ".join(map(str, snapshot.violations)), None
+    stalled = next((c for c in snapshot.stored.status.conditions if c.type == STALLED and c.status == "True"), None)
+    if stalled is not None:
+        return stalled.reason, stalled.message, stalled.last_transition_time
+    first = next(iter(explain(snapshot, Diagnostics()).groups), None) if not is_done else None
+    return (first.reason, first.message, first.since) if first is not None else ("", "", None)
+
+
+def is_paused_by_user(snapshot: Snapshot) -> bool:
+    """By spec.paused, or by the annotation that earlier releases of this plugin kept the partition in."""
+    return is_paused_spec(snapshot) or well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
+
+
+def is_paused_spec(snapshot: Snapshot) -> bool:
+    return bool(getattr(snapshot.owner.spec, "paused", False))

@@ -6,7 +6,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from modelinfer_controller.api import modelinfer
@@ -17,8 +16,8 @@ from modelinfer_controller.controller.wiring import Observers, wire
 from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import PODS
-from modelinfer_controller.kubectl.model.access import failure
-from modelinfer_controller.kubectl.model.manifest import Manifest
+from modelinfer_controller.kubectl.model.kubeconfig import failure
+from modelinfer_controller.kubectl.model.manifest import Manifest, crd_path
 from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.observed import place_of
@@ -33,10 +32,6 @@ from modelinfer_controller.simulator.resources import PlainObject
 NAMESPACE = "default"
 ABSENT = "Absent"
 AVAILABLE = "Available"
-CRD_PLACES = (
-    Path(__file__).parents[2] / "manifests" / "modelinfers.yaml",  # in a wheel
-    Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml",  # in a checkout
-)
 
 
 @dataclass(frozen=True)
@@ -174,9 +169,7 @@ async def simulate(scenario: Scenario) -> Timeline:
 
 
 def _cluster(scenario: Scenario) -> SimulatedControlPlane:
-    crd = next((path for path in CRD_PLACES if path.exists()), None)
-    if crd is None:
-        raise failure("the CRD is not part of this installation: run it from a checkout")
+    crd = crd_path()
     try:
         return SimulatedControlPlane(
             scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)

@@ -18,10 +18,11 @@ from modelinfer_controller.controller.snapshot import is_controlled_by, snapshot
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
-from modelinfer_controller.kubectl.model.access import allowed_to, failure
+from modelinfer_controller.kubectl.model.access import allowed_to
+from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, view_pod
-from modelinfer_controller.planning.revision import GangScheduler
+from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -62,6 +63,11 @@ class Snapshot:
     @cached_property
     def assessment(self) -> Assessment:
         return assess(self.observed, self.now)
+
+    @property
+    def update(self) -> Revision:
+        """The revision of the spec as it is."""
+        return self.assessment.update
 
 
 async def read_snapshot(client: Client, namespace: str, name: str, now: datetime) -> Snapshot:
@@ -146,7 +152,7 @@ def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str
     told = f'no ModelInfer "{name}" in namespace {namespace}'
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)[:3]
     if not near:
-        return f"{told}, nor any other: `kubectl get modelinfers --all-namespaces` lists them all"
+        return f"{told}; the namespace has none (`kubectl modelinfer list --all-namespaces` shows all)"
     return f"{told}; the nearest names: {', '.join(near)}"
 
 

@@ -13,7 +13,8 @@ SHAPING = ("schedulerName", "topologySpreadConstraints")
 class Change(Document, frozen=True):
     """One field: before or after is None where it is absent there. role is "" for fields outside of the roles.
 
-    restarts: whether the field is part of the revision, so that changing it replaces pods.
+    restarts: whether the field is part of the revision, so that changing it replaces pods. field: the last part of the
+    path; a key with dots of its own, such as an annotation's, is whole there and in brackets in the path.
     """
 
     role: str
@@ -21,6 +22,7 @@ class Change(Document, frozen=True):
     before: Any
     after: Any
     restarts: bool
+    field: str = ""
 
 
 def spec_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -33,7 +35,7 @@ def revision_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tup
     """Between the payloads of two revisions."""
     old_roles, new_roles = _roles(before["roles"]), _roles(after["roles"])
     old, new = ({k: v for k, v in payload.items() if k != "roles"} for payload in (before, after))
-    rest = (Change(WHOLE, path, was, is_, True) for path, was, is_ in _leaves(old, new))
+    rest = (Change(WHOLE, path, was, is_, True, field_of(path)) for path, was, is_ in _leaves(old, new))
     return (*rest, *_of_roles(old_roles, new_roles))
 
 
@@ -50,7 +52,7 @@ def _outside(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
     old, new = ({**spec, "template": {**spec["template"], "roles": None}} for spec in (before, after))
     for path, was, is_ in _leaves(old, new):
         restarts = path.startswith(SHAPING) or (path == "template.gangSchedule" and (was is None) != (is_ is None))
-        yield Change(WHOLE, path, was, is_, restarts)
+        yield Change(WHOLE, path, was, is_, restarts, field_of(path))
 
 
 def _role(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[Change]:
@@ -58,7 +60,7 @@ def _role(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] 
         yield Change(name, "", None if before is None else "role", None if after is None else "role", True)
         return
     for path, was, is_ in _leaves(before, after):
-        yield Change(name, path, was, is_, restarts=path != "replicas")
+        yield Change(name, path, was, is_, path != "replicas", field_of(path))
 
 
 def _leaves(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -68,7 +70,7 @@ def _leaves(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any,
     match before, after:
         case dict(), dict():
             for key in dict.fromkeys([*before, *after]):
-                below = f"{path}.{key}" if path else str(key)
+                below = _below(path, str(key))
                 yield from _leaves(before.get(key), after.get(key), below)
         case list(), list() if _are_named(before) and _are_named(after):
             old, new = ({item["name"]: item for item in items} for items in (before, after))
@@ -79,6 +81,19 @@ def _leaves(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any,
                 yield from _leaves(was, is_, f"{path}[{at}]")
         case _:
             yield path, before, after
+
+
+def _below(path: str, key: str) -> str:
+    if "." in key or "/" in key:
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
+
+
+def field_of(path: str) -> str:
+    """The last key of a path: `main` has none of its own in `containers[main].image`, an annotation has."""
+    if path.endswith("]") and ("." in (key := path[path.rindex("[") + 1 : -1]) or "/" in key):
+        return key
+    return path.rpartition(".")[2]
 
 
 def _are_named(items: Sequence[Any]) -> bool:

@@ -35,7 +35,7 @@ def _lines(told: Explanation, terminal: Terminal) -> Iterator[str]:
 def _group(group: GroupExplanation, told: Explanation, terminal: Terminal) -> Iterator[str]:
     head = f"group {group.ordinal}"
     if group.since is not None:
-        head += f"  not available for {span(told.time - group.since)}, since {clock_time(group.since, told.time)}"
+        head += f"  not available for {span(told.time - group.since)}, since {clock_time(group.since)}"
     yield terminal.paint(head, Tone.STRONG)
     message = group.message if group.reason in group.message else f"{group.reason}: {group.message}"
     yield from _labelled("why", message, terminal, Tone.BAD)

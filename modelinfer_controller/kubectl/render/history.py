@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from modelinfer_controller.kubectl.model.humanize import age, ordinals
-from modelinfer_controller.kubectl.model.rollout_history import History, RevisionDiff
+from modelinfer_controller.kubectl.model.humanize import age, clock_time, ordinals
+from modelinfer_controller.kubectl.model.rollout_history import History, RevisionDetail, RevisionDiff
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.kubectl.render.columns import Cell, Column, table
+from modelinfer_controller.kubectl.render.output import as_yaml
 from modelinfer_controller.kubectl.render.plan import change_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
@@ -38,7 +39,7 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
 
 
 def _in_short(changes: Sequence[Change]) -> str:
-    """The last word of each path, with what it became where that is short, and the roles that share it."""
+    """The field of each path, with what it became where that is short, and the roles that share it."""
     roles: dict[str, dict[str, None]] = {}
     for change in changes:
         roles.setdefault(_short(change), {})[change.role] = None
@@ -48,7 +49,7 @@ def _in_short(changes: Sequence[Change]) -> str:
 def _short(change: Change) -> str:
     if not change.path:
         return "role added" if change.before is None else "role removed"
-    last = change.path.rpartition(".")[2]
+    last = change.field
     value = change.after if isinstance(change.after, str | int) and len(str(change.after)) <= 40 else None
     return last if value is None else f"{last}={value}"
 
@@ -58,3 +59,18 @@ def diff_lines(diff: RevisionDiff, terminal: Terminal) -> Iterator[str]:
     yield from change_lines(diff.changes, terminal)
     if not diff.changes:
         yield "  no differences"
+
+
+def detail_lines(detail: RevisionDetail, terminal: Terminal) -> Iterator[str]:
+    current = " (current)" if detail.is_current else ""
+    yield terminal.paint(f"{detail.namespace}/{detail.name} revision {detail.number}{current}", Tone.STRONG)
+    for label, value in (
+        ("name", detail.revision),
+        ("created", detail.created_at and clock_time(detail.created_at)),
+        ("change-cause", detail.change_cause),
+        ("groups", ordinals(detail.groups)),
+    ):
+        if value:
+            yield f"  {label:<14}{value}"
+    yield ""
+    yield from as_yaml(detail.template).splitlines()

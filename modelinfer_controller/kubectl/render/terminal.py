@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TextIO
 
@@ -28,6 +28,10 @@ class Terminal:
     height: int = 24
     has_colours: bool = False
     has_unicode: bool = True
+
+    def unlimited(self) -> "Terminal":
+        """The same, with nothing cut: what -o wide asks for."""
+        return replace(self, width=None)
 
     def paint(self, text: str, tone: Tone) -> str:
         return f"\x1b[{tone.value}m{text}\x1b[0m" if self.has_colours and tone is not Tone.PLAIN and text else text

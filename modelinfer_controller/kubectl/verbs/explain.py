@@ -3,13 +3,13 @@
 import os
 
 from modelinfer_controller.kube.clock import SystemClock
-from modelinfer_controller.kubectl.model.access import ClusterFlags, connected, namespace_of
+from modelinfer_controller.kubectl.model.access import connected, namespace_of
 from modelinfer_controller.kubectl.model.diagnostics import read_diagnostics
 from modelinfer_controller.kubectl.model.explanation import explain
+from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import read_snapshot
 from modelinfer_controller.kubectl.render.explain import explanation_lines
-from modelinfer_controller.kubectl.render.output import render, say
-from modelinfer_controller.kubectl.render.terminal import terminal_of
+from modelinfer_controller.kubectl.render.output import show
 
 
 async def show_explanation(flags: ClusterFlags, name: str, group: int | None, output: str | None) -> None:
@@ -18,7 +18,4 @@ async def show_explanation(flags: ClusterFlags, name: str, group: int | None, ou
         snapshot = await read_snapshot(client, namespace, name, SystemClock().now())
         diagnostics = await read_diagnostics(client, snapshot)
     told = explain(snapshot, diagnostics, group)
-    if output:
-        say(render("Explanation", told, output))
-    else:
-        say("\n".join(explanation_lines(told, terminal_of())) + "\n")
+    show("Explanation", told, output, lambda terminal: explanation_lines(told, terminal))

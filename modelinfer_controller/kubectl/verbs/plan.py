@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelinfer_controller.api.status import ModelInfer
@@ -10,9 +11,17 @@ from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.errors import NotFound
-from modelinfer_controller.kubectl.model.access import ClusterFlags, allowed_to, connected, failure, namespace_of
-from modelinfer_controller.kubectl.model.forecast import Forecast, forecast
-from modelinfer_controller.kubectl.model.manifest import Manifest, proposed, read_manifest, read_spec_schema
+from modelinfer_controller.kubectl.model.access import allowed_to, connected, namespace_of
+from modelinfer_controller.kubectl.model.forecast import Forecast, Forecasts, forecast
+from modelinfer_controller.kubectl.model.image_change import with_images
+from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags, failure
+from modelinfer_controller.kubectl.model.manifest import (
+    Manifest,
+    proposed,
+    read_manifests,
+    read_spec_schema,
+    with_spec,
+)
 from modelinfer_controller.kubectl.model.snapshot import (
     Listed,
     Snapshot,
@@ -21,36 +30,87 @@ from modelinfer_controller.kubectl.model.snapshot import (
     snapshot_of,
 )
 from modelinfer_controller.kubectl.model.spec_diff import spec_changes
-from modelinfer_controller.kubectl.render.output import render, say
+from modelinfer_controller.kubectl.render.output import show
 from modelinfer_controller.kubectl.render.plan import forecast_lines
-from modelinfer_controller.kubectl.render.terminal import terminal_of
+from modelinfer_controller.kubectl.render.terminal import Terminal
 
 SOMETHING_RESTARTS = 2
 
 
-async def show_plan(flags: ClusterFlags, name: str | None, path: str | None, output: str | None) -> int:
-    """The exit code: 0 where nothing restarts, SOMETHING_RESTARTS where something does."""
-    manifest = read_manifest(path, name) if path else None
-    if manifest is not None and flags.namespace is None and manifest.namespace:
-        flags = ClusterFlags(flags.kubeconfig, flags.context, manifest.namespace)
-    namespace = namespace_of(flags, os.environ)
+@dataclass(frozen=True)
+class Proposal:
+    """What is to be planned: the ModelInfer `name` as it is or with other images, or what manifests say."""
+
+    name: str | None = None
+    paths: Sequence[str] = ()
+    kustomization: str | None = None
+    images: Sequence[str] = ()
+
+
+async def show_plan(flags: ClusterFlags, proposal: Proposal, output: str | None) -> int:
+    """The exit code: 0 where nothing restarts, SOMETHING_RESTARTS where something does, 1 where it would not end."""
+    manifests = _chosen(proposal)
     async with connected(flags, os.environ) as client:
-        told = await _forecast(client, namespace, name, manifest)
-    say(render("Plan", told, output) if output else "\n".join(forecast_lines(told, terminal_of())) + "\n")
-    return SOMETHING_RESTARTS if told.restarts else 0
+        if manifests:
+            told = [await _of_manifest(client, flags, manifest) for manifest in manifests]
+        else:
+            told = [await _of_stored(client, namespace_of(flags, os.environ), proposal)]
+    if len(told) == 1:
+        show("Plan", told[0], output, lambda terminal: forecast_lines(told[0], terminal))
+    else:
+        show("PlanList", Forecasts(tuple(told)), output, lambda terminal: _all_lines(told, terminal))
+    return exit_code(told)
 
 
-async def _forecast(client: Client, namespace: str, name: str | None, manifest: Manifest | None) -> Forecast:
-    if manifest is None:
-        if name is None:
-            raise failure("name a ModelInfer, or a manifest by --filename")
-        stored = await read_model_infer(client, namespace, name)
-        listed = await read_children(client, namespace)
-        return _compared(stored, stored, listed)
-    stored_or_none = await _stored(client, namespace, manifest.name)
+def exit_code(told: Sequence[Forecast]) -> int:
+    """2 where something restarts, which pipelines ask for; else 1 where it would come to no end, and 0."""
+    if any(each.restarts for each in told):
+        return SOMETHING_RESTARTS
+    return 1 if any(each.obstacle for each in told) else 0
+
+
+def _all_lines(told: Sequence[Forecast], terminal: Terminal) -> list[str]:
+    lines: list[str] = []
+    for each in told:
+        lines += [*([""] if lines else []), *forecast_lines(each, terminal)]
+    return lines
+
+
+def _chosen(proposal: Proposal) -> list[Manifest]:
+    if not proposal.paths and proposal.kustomization is None:
+        return []
+    if proposal.images:
+        raise failure("--image changes a ModelInfer of the cluster: it cannot go with --filename or --kustomize")
+    found = read_manifests(proposal.paths, proposal.kustomization)
+    chosen = [one for one in found if proposal.name in (None, one.name)]
+    if not chosen:
+        raise failure(f"no ModelInfer {proposal.name!r} in the files; there are: {', '.join(m.name for m in found)}")
+    return chosen
+
+
+async def _of_stored(client: Client, namespace: str, proposal: Proposal) -> Forecast:
+    if proposal.name is None:
+        raise failure("name a ModelInfer, or a manifest by --filename")
+    stored = await read_model_infer(client, namespace, proposal.name)
+    listed = await read_children(client, namespace)
+    changed = stored
+    if proposal.images:
+        spec = with_images(_spec(stored), proposal.images)
+        changed = with_spec(stored, spec, stored.metadata.name, namespace, {})
+    return _compared(stored, changed, listed)
+
+
+async def _of_manifest(client: Client, flags: ClusterFlags, manifest: Manifest) -> Forecast:
+    if flags.namespace and manifest.namespace and flags.namespace != manifest.namespace:
+        raise failure(
+            f"{manifest.source}: ModelInfer {manifest.name} is of the namespace {manifest.namespace}, "
+            f"and --namespace says {flags.namespace}"
+        )
+    namespace = namespace_of(replace(flags, namespace=flags.namespace or manifest.namespace), os.environ)
+    stored = await _stored(client, namespace, manifest.name)
     schema = await read_spec_schema(client)
     listed = await read_children(client, namespace)
-    return _compared(stored_or_none, proposed(stored_or_none, manifest, namespace, schema), listed)
+    return _compared(stored, proposed(stored, manifest, namespace, schema), listed)
 
 
 async def _stored(client: Client, namespace: str, name: str) -> ModelInfer | None:

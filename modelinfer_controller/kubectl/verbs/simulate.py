@@ -3,17 +3,15 @@
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from modelinfer_controller.api.duration import parse_duration
-from modelinfer_controller.kubectl.model.access import failure
-from modelinfer_controller.kubectl.model.manifest import read_manifest
+from modelinfer_controller.kubectl.model.kubeconfig import failure
+from modelinfer_controller.kubectl.model.manifest import read_manifests
 from modelinfer_controller.kubectl.model.simulation import GroupFailure, Scenario, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
-from modelinfer_controller.kubectl.render.output import render, say
+from modelinfer_controller.kubectl.render.output import show, write_file
 from modelinfer_controller.kubectl.render.simulation import simulation_lines
 from modelinfer_controller.kubectl.render.simulation_plot import plot
-from modelinfer_controller.kubectl.render.terminal import terminal_of
 from modelinfer_controller.simulator.virtual_time import run as run_in_virtual_time
 
 _FAILURE = re.compile(r"group=(\d+)@(.+)")
@@ -30,15 +28,15 @@ def show_simulation(
 ) -> int:
     """The exit code: 0 where everything came to be as specified, else 1."""
     mean, spread = _start(start)
-    manifests = [read_manifest(path, None) for path in paths]
+    manifests = read_manifests(paths)
     if len({manifest.name for manifest in manifests}) > 1:
         raise failure("the manifests must be of one ModelInfer")
     scenario = Scenario(manifests, nodes, mean, spread, [_failure(each) for each in failures], seed)
     timeline = run_in_virtual_time(simulate(scenario))
     if svg is not None:
-        Path(svg).write_text(plot(timeline), encoding="utf-8")
+        write_file(svg, plot(timeline))
     told = simulation_of(timeline)
-    say(render("Simulation", told, output) if output else "\n".join(simulation_lines(told, terminal_of())) + "\n")
+    show("Simulation", told, output, lambda terminal: simulation_lines(told, terminal))
     return 0 if timeline.is_finished else 1
 
 

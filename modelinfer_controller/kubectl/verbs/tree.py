@@ -5,10 +5,11 @@ import sys
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.clock import SystemClock
-from modelinfer_controller.kubectl.model.access import ClusterFlags, connected, namespace_of
+from modelinfer_controller.kubectl.model.access import connected, namespace_of
+from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.kubectl.model.tree import tree_of
-from modelinfer_controller.kubectl.render.output import render, say
+from modelinfer_controller.kubectl.render.output import show
 from modelinfer_controller.kubectl.render.screen import Screen
 from modelinfer_controller.kubectl.render.terminal import Terminal, terminal_of
 from modelinfer_controller.kubectl.render.tree import tree_lines
@@ -21,7 +22,7 @@ async def show_tree(flags: ClusterFlags, name: str, output: str | None) -> None:
     namespace = namespace_of(flags, os.environ)
     async with connected(flags, os.environ) as client:
         tree = tree_of(await read_snapshot(client, namespace, name, SystemClock().now()))
-    say(render("Tree", tree, output) if output else "\n".join(tree_lines(tree, terminal_of())) + "\n")
+    show("Tree", tree, output, lambda terminal: tree_lines(tree, terminal))
 
 
 async def watch_tree(flags: ClusterFlags, name: str) -> None:

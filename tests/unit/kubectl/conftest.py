@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 SCREENS = Path(__file__).parent / "screens"
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command turns the libraries' logging off for its process, which here is that of other tests too."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ def words(before: Sequence[str], word: str) -> list[str]:
 
 
 def test_verbs_are_offered() -> None:
-    assert words([], "") == ["explain", "plan", "rollout", "simulate", "tree"]
+    assert words([], "") == ["explain", "options", "plan", "rollout", "simulate", "tree"]
     assert words([], "ex") == ["explain"]
     assert words(["rollout"], "re") == ["restart", "resume"]
 
 
 def test_options_are_offered() -> None:
     assert "--output" in words(["tree"], "--o")
-    assert words(["tree", "-o"], "") == ["json", "yaml"]
+    assert words(["tree", "-o"], "") == ["json", "yaml", "name", "wide", "jsonpath="]
 
 
 def test_names_are_asked_of_the_cluster_and_filtered(monkeypatch: pytest.MonkeyPatch) -> None:

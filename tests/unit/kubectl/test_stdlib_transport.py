@@ -6,13 +6,13 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelinfer_controller.kube.transport import Request, TransportError
-from modelinfer_controller.kubectl.model.stdlib_transport import Source, StdlibTransport, stdlib_transport
+from modelinfer_controller.kubectl.model.kubeconfig import Kubeconfig
+from modelinfer_controller.kubectl.model.stdlib_transport import StdlibTransport, stdlib_transport
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
@@ -40,13 +40,7 @@ def server() -> Iterator[str]:
 
 
 def made(server: str, user: dict[str, Any] | None = None, **cluster: Any) -> StdlibTransport | None:
-    document = {
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
-        "users": [{"name": "u", "user": user or {}}],
-    }
-    return stdlib_transport([Source(Path("/nowhere/config"), document)], None, {}, "test")
+    return stdlib_transport(Kubeconfig("", {"server": server, **cluster}, user or {}), {}, "test")
 
 
 async def test_a_token_and_a_query_reach_the_server(server: str) -> None:
@@ -69,7 +63,6 @@ async def test_nobody_there_is_a_transport_error() -> None:
     [
         ({"exec": {"command": "login"}}, {}),
         ({"auth-provider": {"name": "oidc"}}, {}),
-        ({"token": "x", "as": "somebody"}, {}),
         ({}, {"proxy-url": "http://proxy"}),
         ({}, {"tls-server-name": "other"}),
         ({"tokenFile": "/nonexistent/token"}, {}),
@@ -80,4 +73,4 @@ def test_what_asks_for_more_is_left_to_the_full_client(user: dict[str, Any], clu
 
 
 def test_a_proxy_of_the_environment_is_left_to_the_full_client() -> None:
-    assert stdlib_transport([], None, {"HTTPS_PROXY": "http://proxy"}, "test") is None
+    assert stdlib_transport(Kubeconfig("", {"server": "http://x"}, {}), {"HTTPS_PROXY": "http://proxy"}, "test") is None
