@@ -1,4 +1,4 @@
-"""The image's build steps, carried out as far as that goes without Docker, and what comes of them."""
+"""The image's build steps, carried out as far as that goes without a builder, and what comes of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dockerfile import Instruction, carry_out, parse
+from images.controller import SIZE_LIMIT
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65532
@@ -59,6 +60,10 @@ def test_it_has_what_the_controller_needs_and_no_tool_to_build_with(app: Path) -
     assert not (app / "bin" / "pip").exists()
 
 
+def test_it_has_less_than_100_mb(app: Path) -> None:
+    assert sum(path.lstat().st_size for path in app.rglob("*") if path.is_file()) < SIZE_LIMIT
+
+
 def test_it_says_its_version_and_its_settings(app: Path) -> None:
     assert run(app, "--version").stdout.startswith("modelinfer-controller, version ")
     shown = yaml.safe_load(run(app, "config", "--leader-elect").stdout)
@@ -72,8 +77,10 @@ def test_without_a_cluster_it_ends_in_one_line(app: Path) -> None:
 
 
 def test_it_is_compiled_and_writes_nothing(app: Path) -> None:
-    compiled = list(app.glob("lib/python*/site-packages/modelinfer_controller/app/__pycache__/cli.*.pyc"))
-    assert len(compiled) == 1
+    (package,) = app.glob("lib/python*/site-packages/modelinfer_controller")
+    modules = list(package.rglob("*.py"))
+    assert modules
+    assert len(list(package.rglob("*.pyc"))) == len(modules)
     before = sorted(app.rglob("*"))
     run(app, "config")
     assert sorted(app.rglob("*")) == before
