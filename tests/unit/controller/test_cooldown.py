@@ -8,7 +8,7 @@ from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Observers
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.faults import NO_FAULTS, Faults, Rates
+from modelinfer_controller.simulator.faults.transport import NO_FAULTS, Faults, Rates
 from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec
 
 
