@@ -68,7 +68,9 @@ class Settings(BaseModel):
     )
     context: str | None = Field(None, description="The kubeconfig's context to use; by default its current one.")
     namespace: Names = Field((), description="A namespace to look after, may be given several times; by default all.")
-    workers: int = Field(64, ge=1, le=256, description="How many ModelInfers are reconciled at the same time.")
+    workers: int = Field(
+        256, ge=1, le=4096, description="How many ModelInfers are reconciled at the same time, of one namespace half."
+    )
     max_in_flight: int = Field(64, ge=1, le=1024, description="How many writes may be under way, but for statuses.")
     kube_api_qps: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Requests to the API server a second; 0 is no limit of our own."

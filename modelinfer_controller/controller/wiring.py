@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.announce import Announcements, EventSink
@@ -61,13 +62,18 @@ def wire(
     clock: Clock,
     random: Random,
     namespaces: Sequence[str] = (),
-    workers: int = 64,
+    workers: int = 256,
     max_in_flight: int = 64,
     processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),
 ) -> Components:
     """Must be called inside the loop that everything is to run on. Nothing is sent before `run_caches`."""
-    queue: WorkQueue[ObjectName] = WorkQueue(ItemExponentialBackoff(cap=MAX_RETRY_DELAY), observers.queue)
+    queue: WorkQueue[ObjectName] = WorkQueue(
+        ItemExponentialBackoff(cap=MAX_RETRY_DELAY),
+        observers.queue,
+        flow_of=attrgetter("namespace"),
+        max_in_work=workers,
+    )
     caches = build_caches(
         client,
         namespaces,

@@ -58,7 +58,7 @@ def ignore_reconcile(label: ResultLabel, seconds: float, outcome: str) -> None:
 
 
 class Controller(Generic[K]):
-    """Runs `reconcile(key)` for the keys of `queue`, by `workers` tasks, never two for one key at a time.
+    """Runs `reconcile(key)` for the keys of `queue`, by at most `workers` tasks, never two for one key at a time.
 
     The one retry policy: an error comes back rate-limited; requeue_after forgets the failures and comes back then;
     success forgets the failures; a terminal error forgets them and waits for an event. An ExceptionGroup is terminal
@@ -82,6 +82,7 @@ class Controller(Generic[K]):
         self._workers = workers
         self._observe = observe
         self._ids = itertools.count(1)
+        self._idle_count = 0  # workers that wait for a key
         self._outcomes: dict[K, str] = {}  # the last of each key, where there is one
 
     async def run(self) -> None:
@@ -90,15 +91,26 @@ class Controller(Generic[K]):
         Raises an ExceptionGroup if a worker breaks, which no error of a reconcile can cause.
         """
         async with asyncio.TaskGroup() as workers:
-            for number in range(self._workers):
-                workers.create_task(self._work(), name=f"{self._name} worker {number}")
+            numbers = iter(range(self._workers))
 
-    async def _work(self) -> None:
+            def start_worker() -> None:
+                if (number := next(numbers, None)) is not None:
+                    workers.create_task(self._work(start_worker), name=f"{self._name} worker {number}")
+
+            start_worker()
+
+    async def _work(self, start_worker: Callable[[], None]) -> None:
+        """start_worker: called when no other worker is idle."""
         while True:
+            self._idle_count += 1
             try:
                 key = await self._queue.get()
             except QueueShutDown:
                 return
+            finally:
+                self._idle_count -= 1
+            if not self._idle_count:
+                start_worker()
             cooldown = timedelta(0)
             try:
                 cooldown = await self._run_one(key)

@@ -1,10 +1,12 @@
 """A work queue that never runs an item twice at once and never loses one."""
 
 import asyncio
-from collections import deque
-from collections.abc import Hashable
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from modelinfer_controller.kube.workqueue.fair_queue import FairQueue
 from modelinfer_controller.kube.workqueue.metrics import NoMetrics, WorkQueueMetrics
 from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff, RateLimiter
 
@@ -16,22 +18,35 @@ class QueueShutDown(Exception):
 
 
 class WorkQueue(Generic[K]):
-    """client-go's work queue: first in, first out, each item at most once.
+    """client-go's work queue: first in, first out, each item at most once; and fair, where items are of several flows.
 
     An item is *dirty* from `add` until a worker gets it, *in work* from `get` to `done`, and *cooling* from then until
     its cooldown is over. It stands in the queue if and only if it is dirty, not in work and not cooling; the end of
     the work, or of the cooldown, queues what became dirty meanwhile. So of adds during work none is lost, and all
     together lead to one more run. Shut-down ends every cooldown.
 
+    Flows take turns, and none has more items in work than could be put to work beside them: of `max_in_work`, one flow
+    alone has half, two have a third each. So a flow whose items take long leaves workers for every other one.
+
     For one loop; only `get` and `shut_down_with_drain` wait. Seconds are those of the loop's clock.
     """
 
-    def __init__(self, rate_limiter: RateLimiter[K] | None = None, metrics: WorkQueueMetrics | None = None) -> None:
+    def __init__(
+        self,
+        rate_limiter: RateLimiter[K] | None = None,
+        metrics: WorkQueueMetrics | None = None,
+        *,
+        flow_of: Callable[[K], Hashable] = lambda item: None,
+        max_in_work: float = math.inf,
+    ) -> None:
         self._rate_limiter: RateLimiter[K] = rate_limiter if rate_limiter is not None else ItemExponentialBackoff()
         self._metrics: WorkQueueMetrics = metrics if metrics is not None else NoMetrics()
-        self._queue: deque[K] = deque()
+        self._queue = FairQueue(flow_of)
+        self._flow_of = flow_of
+        self._max_in_work = max_in_work
         self._dirty: dict[K, float] = {}  # item -> since when
         self._in_work: dict[K, float] = {}  # item -> since when
+        self._in_work_by_flow: Counter[Hashable] = Counter()
         self._cooling: dict[K, asyncio.TimerHandle] = {}
         self._delayed: dict[K, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -91,15 +106,19 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """Waits for the next item, which is the caller's until `done`. Raises QueueShutDown when none will come."""
-        while not self._queue:
-            if self._is_shut_down:
+        while (item := self._queue.pop(self._may_run)) is None:
+            if self._is_shut_down and not self._queue:
                 raise QueueShutDown
             await self._wait_for_item()
-        item = self._queue.popleft()
         now = self._time()
         self._metrics.depth(len(self._queue))
         self._metrics.queue_duration(now - self._dirty.pop(item))
         self._in_work[item] = now
+        self._in_work_by_flow[self._flow_of(item)] += 1
+        if self._is_shut_down and not self._queue:
+            _wake_all(self._getters)
+        else:
+            self._wake_getter()
         return item
 
     def done(self, item: K, *, cooldown: float = 0.0) -> None:
@@ -108,10 +127,12 @@ class WorkQueue(Generic[K]):
         cooldown: seconds for which the item is not handed out again, whoever adds it.
         """
         self._metrics.work_duration(self._time() - self._in_work.pop(item))
+        self._in_work_by_flow -= Counter((self._flow_of(item),))
         if cooldown > 0 and not self._is_shut_down:
             self._cooling[item] = asyncio.get_running_loop().call_later(cooldown, self._end_cooldown, item)
         elif item in self._dirty:
             self._enqueue(item)
+        self._wake_getter()  # for one that this flow, or any, had too many in work for
         if not self._queue and not self._in_work:
             _wake_all(self._drains)
 
@@ -145,6 +166,9 @@ class WorkQueue(Generic[K]):
         """The age of the oldest work going on; 0 without any."""
         return self._time() - min(self._in_work.values()) if self._in_work else 0.0
 
+    def _may_run(self, flow: Hashable) -> bool:
+        return self._in_work_by_flow[flow] < self._max_in_work - len(self._in_work)
+
     def _add_delayed(self, item: K) -> None:
         del self._delayed[item]
         self.add(item)
@@ -156,7 +180,7 @@ class WorkQueue(Generic[K]):
             self._enqueue(item)
 
     def _enqueue(self, item: K) -> None:
-        self._queue.append(item)
+        self._queue.push(item)
         self._metrics.depth(len(self._queue))
         self._wake_getter()
 

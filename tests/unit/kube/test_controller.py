@@ -143,6 +143,23 @@ async def test_keys_run_side_by_side_but_one_key_never_twice() -> None:
     assert most == 3
 
 
+async def test_there_are_as_many_workers_as_were_needed_at_once() -> None:
+    queue = make_queue()
+
+    async def reconcile(key: str) -> Result:
+        await asyncio.sleep(1)
+        return Result()
+
+    running = asyncio.create_task(Controller("test", queue, reconcile, workers=1000).run())
+    before = len(asyncio.all_tasks())
+    for key in "abc":
+        queue.add(key)
+    await asyncio.sleep(10)
+    assert len(asyncio.all_tasks()) - before <= 4
+    queue.shut_down()
+    await running
+
+
 async def test_drain_lets_the_reconcile_under_way_end() -> None:
     queue, ended = make_queue(), list[str]()
 

@@ -1,11 +1,15 @@
 """The work queue's guarantees, one by one."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelinfer_controller.kube.workqueue import ItemExponentialBackoff, QueueShutDown, WorkQueue
+from modelinfer_controller.simulator.virtual_time import VirtualTimeLoop
 
 
 def now() -> float:
@@ -209,6 +213,84 @@ async def test_drain_of_an_idle_queue_returns_at_once() -> None:
     queue = WorkQueue[str]()
     await queue.shut_down_with_drain()
     assert queue.is_shut_down
+
+
+def fair_queue(max_in_work: int) -> WorkQueue[str]:
+    """Items such as "a1" are of the flow "a"."""
+    return WorkQueue(flow_of=lambda item: item[0], max_in_work=max_in_work)
+
+
+async def test_flows_take_turns() -> None:
+    queue = fair_queue(100)
+    for item in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        queue.add(item)
+    assert [await queue.get() for _ in range(6)] == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+async def test_a_flow_alone_has_half_of_what_may_be_in_work_and_leaves_the_rest() -> None:
+    queue = fair_queue(8)
+    for number in range(8):
+        queue.add(f"a{number}")
+    for _ in range(4):
+        await queue.get()
+    assert await is_waiting(queue)
+    queue.add("b0")
+    assert await queue.get() == "b0"
+
+
+async def test_who_waits_for_room_gets_the_item_when_some_work_ends() -> None:
+    queue = fair_queue(2)
+    for item in ("a1", "a2"):
+        queue.add(item)
+    first = await queue.get()
+    asyncio.get_running_loop().call_later(5, queue.done, first)
+    assert await queue.get() == "a2"
+    assert now() == 5
+
+
+async def test_shut_down_ends_those_who_wait_for_room_once_nothing_is_queued() -> None:
+    queue = fair_queue(2)
+    for item in ("a1", "a2"):
+        queue.add(item)
+    first = await queue.get()
+    getters = [asyncio.create_task(queue.get()) for _ in range(2)]
+    await asyncio.sleep(1)
+    queue.shut_down()
+    await asyncio.sleep(1)
+    assert not any(getter.done() for getter in getters)
+    queue.done(first)
+    results = await asyncio.gather(*getters, return_exceptions=True)
+    assert sorted(map(str, results)) == ["", "a2"]
+
+
+ACTIONS = st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abc"), st.integers(0, 9)))
+
+
+@given(ACTIONS, st.integers(1, 7))
+def test_a_flow_with_nothing_in_work_waits_only_while_everybody_works(
+    actions: list[tuple[str, str, int]], max_in_work: int
+) -> None:
+    async def play() -> None:
+        queue, queued, in_work = fair_queue(max_in_work), set[str](), list[str]()
+        for action, flow, number in actions:
+            if action == "add" and f"{flow}{number}" not in in_work:
+                queue.add(f"{flow}{number}")
+                queued.add(f"{flow}{number}")
+            elif action == "done" and in_work:
+                queue.done(in_work.pop(number % len(in_work)))
+            elif action == "get":
+                busy = {item[0] for item in in_work}
+                is_owed = len(in_work) < max_in_work and any(item[0] not in busy for item in queued)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.001):
+                        in_work.append(await queue.get())
+                        queued.remove(in_work[-1])
+                        is_owed = False
+                assert not is_owed
+                assert len(in_work) <= max_in_work
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(play())
 
 
 @dataclass
