@@ -1,6 +1,7 @@
 """Specs at the boundary of each rule of the API and just beyond it.
 
-The real kube-apiserver must accept the former and refuse the latter with the words given; `api/rules.py` must agree.
+The real kube-apiserver must accept the former and refuse the latter with the words given; `api/validation.py` must
+agree.
 """
 
 import copy
@@ -64,6 +65,10 @@ def gang(**fields: Any) -> dict[str, Any]:
     return {"gangSchedule": fields}
 
 
+def drain(seconds: int) -> dict[str, Any]:
+    return {"drain": {"timeoutSeconds": seconds}}
+
+
 def spread(*constraints: Mapping[str, Any]) -> dict[str, Any]:
     return {"topologySpreadConstraints": list(constraints)}
 
@@ -111,6 +116,15 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "selector-in": spec(**selector(key="a", operator="In", values=["b"])),
     "selector-exists": spec(**selector(key="a", operator="Exists")),
     "policy-none": spec(recoveryPolicy="None"),
+    "ready-at-once": spec(minReadySeconds=0),
+    "paused": spec(paused=True, suspend=False),
+    "drain-of-1-second": spec(template=drain(1)),
+    "entry-ready": spec(template={"startupPolicy": "EntryReady"}),
+    "parallel-gang": spec(template={"startupPolicy": "Parallel", **gang()}),
+    "deadline-of-1-second": spec(progressDeadlineSeconds=1),
+    "deadline-above-ready-and-drain": spec(progressDeadlineSeconds=41, minReadySeconds=10, template=drain(30)),
+    "rollback": spec(progressDeadlineSeconds=600, **update(onFailure="Rollback")),
+    "hand-over": spec(nodeDrainPolicy="HandOver"),
     "duplicate-host-aliases": spec(
         role(
             entryTemplate={
@@ -227,6 +241,53 @@ BROKEN: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
         spec(recoveryPolicy="Restart"),
         "spec.recoveryPolicy",
         'supported values: "InferGroupRecreate", "RoleRecreate", "None"',
+    ),
+    "ready-seconds-negative": (spec(minReadySeconds=-1), "spec.minReadySeconds", "greater than or equal to 0"),
+    "deadline-0": (
+        spec(progressDeadlineSeconds=0),
+        "spec.progressDeadlineSeconds",
+        "greater than or equal to 1",
+    ),
+    "deadline-not-above-ready": (
+        spec(progressDeadlineSeconds=10, minReadySeconds=10),
+        "spec.progressDeadlineSeconds",
+        "must be above minReadySeconds plus template.drain.timeoutSeconds",
+    ),
+    "deadline-not-above-drain": (
+        spec(progressDeadlineSeconds=30, template=drain(30)),
+        "spec.progressDeadlineSeconds",
+        "must be above minReadySeconds plus template.drain.timeoutSeconds",
+    ),
+    "deadline-not-above-ready-and-drain": (
+        spec(progressDeadlineSeconds=40, minReadySeconds=10, template=drain(30)),
+        "spec.progressDeadlineSeconds",
+        "must be above minReadySeconds plus template.drain.timeoutSeconds",
+    ),
+    "drain-of-0-seconds": (
+        spec(template=drain(0)),
+        "spec.template.drain.timeoutSeconds",
+        "greater than or equal to 1",
+    ),
+    "drain-without-timeout": (spec(template={"drain": {}}), "spec.template.drain.timeoutSeconds", "Required value"),
+    "startup-policy-unknown": (
+        spec(template={"startupPolicy": "LeaderReady"}),
+        "spec.template.startupPolicy",
+        'supported values: "Parallel", "EntryReady"',
+    ),
+    "entry-ready-gang": (
+        spec(template={"startupPolicy": "EntryReady", **gang()}),
+        "spec.template.startupPolicy",
+        "must not be EntryReady with gangSchedule",
+    ),
+    "on-failure-unknown": (
+        spec(**update(onFailure="Retry")),
+        f"{UPDATE}.onFailure",
+        'supported values: "Halt", "Rollback"',
+    ),
+    "node-drain-policy-unknown": (
+        spec(nodeDrainPolicy="Ignore"),
+        "spec.nodeDrainPolicy",
+        'supported values: "Evict", "HandOver"',
     ),
     "strategy-unknown": (
         spec(rolloutStrategy={"type": "OnDelete"}),

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from crd.kubernetes_schemas import POD_SPEC, Schema, referred
 from crd.structural import structural
-from modelinfer_controller.api.markers import POD_SPEC_MARKER, without_markers
+from modelinfer_controller.api.markers import NO_DEFAULT_MARKER, POD_SPEC_MARKER, without_markers
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 
 DROPPED: Final = ("$defs", "title", "default")
@@ -53,7 +53,7 @@ class _Types:
         for keyword in ("items", "additionalProperties"):
             if isinstance(schema.get(keyword), dict):
                 result[keyword] = self.node(schema[keyword])
-        if _is_scalar(schema.get("default")):
+        if _is_scalar(schema.get("default")) and NO_DEFAULT_MARKER not in schema:
             result["default"] = schema["default"]
         return result
 

@@ -7,12 +7,15 @@ import msgspec
 from crd.kubernetes_schemas import CONDITION, Schema
 from crd.structural import structural
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.status import GroupRecord, ModelInferStatus, RebuildRecord
+from modelinfer_controller.api.status import NEVER_OBSERVED, GroupRecord, ModelInferStatus, RebuildRecord
+
+DEFAULT: Final = {"observedGeneration": NEVER_OBSERVED}
 
 DESCRIPTIONS: Final[dict[type, dict[str, str]]] = {
     ModelInferStatus: {
         "": "ModelInferStatus defines the observed state of ModelInfer.",
-        "observedGeneration": "ObservedGeneration is the most recent generation that the controller observed.",
+        "observedGeneration": "ObservedGeneration is the most recent generation that the controller observed; -1 "
+        "while it has observed none.",
         "replicas": "Replicas is the number of InferGroups that have pods (updated or not, ready or not).",
         "currentReplicas": "CurrentReplicas is the number of InferGroups at currentRevision.",
         "updatedReplicas": "UpdatedReplicas is the number of InferGroups at updateRevision (ready or not).",
@@ -25,6 +28,8 @@ DESCRIPTIONS: Final[dict[type, dict[str, str]]] = {
         "conditions": "Conditions track the condition of the ModelInfer: Available, Progressing and UpdateInProgress "
         "are always there.",
         "groups": "What the controller must remember of each InferGroup, by ordinal, and could not read off its pods.",
+        "failedRevision": "FailedRevision is the revision that an update with onFailure: Rollback has given up. No "
+        "group is moved to it until the template changes.",
     },
     GroupRecord: {
         "": "What is remembered of one InferGroup.",
@@ -46,7 +51,7 @@ DESCRIPTIONS: Final[dict[type, dict[str, str]]] = {
 
 def status_schema(kubernetes: dict[str, Schema]) -> Schema:
     """ModelInferStatus, every field described; conditions are Kubernetes' own."""
-    return _struct(msgspec.inspect.type_info(ModelInferStatus), kubernetes)
+    return {**_struct(msgspec.inspect.type_info(ModelInferStatus), kubernetes), "default": DEFAULT}
 
 
 def _struct(info: msgspec.inspect.Type, kubernetes: dict[str, Schema]) -> Schema:

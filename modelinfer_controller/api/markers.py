@@ -1,8 +1,8 @@
 """What the CRD says of a field beyond its type: bounds for the server to enforce, which decoding here ignores.
 
 pydantic's own constraints (`ge`, `pattern`) would refuse an object that was stored before a rule existed; a marker
-only reaches the JSON schema that `hack/update-crd` turns into the CRD. `rules.py` holds the same bounds for objects
-that reached the cluster all the same.
+only reaches the JSON schema that `hack/update-crd` turns into the CRD. `validation.py` holds the same bounds for
+objects that reached the cluster all the same.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from pydantic.config import JsonDict, JsonValue
 INT32_MAX: Final = 2**31 - 1
 
 POD_SPEC_MARKER: Final = "x-modelinfer-pod-spec"  # the generator puts Kubernetes' PodSpec in this field's place
+NO_DEFAULT_MARKER: Final = "x-modelinfer-no-default"  # the server stores nothing where the user wrote nothing
+ABSENT_BY_DEFAULT: Final[JsonDict] = {NO_DEFAULT_MARKER: True}
 
 
 def marked(**constraints: JsonValue) -> JsonDict:
@@ -41,4 +43,4 @@ def validated(*rules: JsonDict, **constraints: JsonValue) -> JsonDict:
 
 def without_markers(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema less the keywords that are meant for our generator alone."""
-    return {key: value for key, value in schema.items() if key != POD_SPEC_MARKER}
+    return {key: value for key, value in schema.items() if key not in (POD_SPEC_MARKER, NO_DEFAULT_MARKER)}

@@ -2,8 +2,8 @@
 
 The docstrings, descriptions, bounds and CEL rules here become the CRD (`hack/update-crd`). Field names are the API's in
 snake_case; JSON is read and written by the API's own camelCase names. Decoding is lenient on purpose: what admission
-enforces is not checked here, so that an object stored before a rule existed still decodes; `rules.py` says what such
-an object breaks.
+enforces is not checked here, so that an object stored before a rule existed still decodes; `validation.py` says what
+such an object breaks.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from modelinfer_controller.api.markers import INT32_MAX, POD_SPEC_MARKER, marked, rule, validated, whole_number
+from modelinfer_controller.api.markers import (
+    ABSENT_BY_DEFAULT,
+    INT32_MAX,
+    POD_SPEC_MARKER,
+    marked,
+    rule,
+    validated,
+    whole_number,
+)
 
 GROUP = "workload.volcano.sh"
 VERSION = "v1alpha1"
@@ -34,6 +42,10 @@ BOTH_ZERO_MESSAGE = "maxUnavailable and maxSurge must not both be 0: raise one o
 ROLE_NAMES_MESSAGE = "role names must be unique, also when capitals are ignored: rename one of the roles"
 WORKER_TEMPLATE_MESSAGE = "must be set, with its spec, when workerReplicas is above 0"
 MIN_ROLE_REPLICAS_MESSAGE = "must name roles of spec.template.roles, each with no more than that role's replicas"
+STARTUP_POLICY_MESSAGE = "must not be EntryReady with gangSchedule: a gang's pods start together or not at all"
+PROGRESS_DEADLINE_MESSAGE = (
+    "must be above minReadySeconds plus template.drain.timeoutSeconds: an update spends that long on a group anyway"
+)
 SELECTOR_VALUES_MESSAGE = "values must be set for In and NotIn, and must be left out for Exists and DoesNotExist"
 
 
@@ -55,6 +67,27 @@ class RolloutStrategyType(StrEnum):
     """How replicas are updated."""
 
     INFER_GROUP_ROLLING_UPDATE = "InferGroupRollingUpdate"
+
+
+class OnFailure(StrEnum):
+    """What becomes of an update that has failed."""
+
+    HALT = "Halt"
+    ROLLBACK = "Rollback"
+
+
+class StartupPolicy(StrEnum):
+    """In which order the pods of a role instance are created."""
+
+    PARALLEL = "Parallel"
+    ENTRY_READY = "EntryReady"
+
+
+class NodeDrainPolicy(StrEnum):
+    """What becomes of groups on nodes that are leaving."""
+
+    EVICT = "Evict"
+    HAND_OVER = "HandOver"
 
 
 class Metadata(ApiModel):
@@ -167,11 +200,27 @@ class GangSchedule(ApiModel):
     )
 
 
+class Drain(ApiModel):
+    """Drain says how long a group that is removed may finish the requests that it has accepted."""
+
+    timeout_seconds: int = Field(
+        description="How long pods that are to be removed may go on after the label modelinfer.volcano.sh/serving is "
+        "taken off them. They are deleted then, or as soon as every entry pod concerned has the annotation "
+        'modelinfer.volcano.sh/drained: "true". 1 or more.',
+        json_schema_extra=whole_number(minimum=1),
+    )
+
+
 class InferGroup(ApiModel):
     """InferGroup is the smallest unit to complete the inference task."""
 
     model_config = ConfigDict(
         json_schema_extra=validated(
+            rule(
+                "!has(self.startupPolicy) || self.startupPolicy != 'EntryReady' || !has(self.gangSchedule)",
+                f"startupPolicy {STARTUP_POLICY_MESSAGE}",
+                fieldPath=".startupPolicy",
+            ),
             rule(
                 """!has(self.gangSchedule) || !has(self.gangSchedule.minRoleReplicas) ||
                 self.gangSchedule.minRoleReplicas.all(name,
@@ -192,6 +241,21 @@ class InferGroup(ApiModel):
         default=None,
         description="GangSchedule defines the gang scheduling configuration: where set, the pods of a group start "
         "all together or not at all.",
+    )
+    drain: Drain | None = Field(
+        default=None,
+        description="Drain lets groups finish their requests before they are removed on purpose: when the ModelInfer "
+        "or a role is scaled down, at an update, at the end of a surge, when it is suspended or handed over to "
+        'another node. While it is set, every pod has the label modelinfer.volcano.sh/serving: "true", which '
+        "Services and InferencePools select on. Recovery and the deletion of the ModelInfer do not drain. Setting or "
+        "changing it restarts no pod.",
+    )
+    startup_policy: StartupPolicy = Field(
+        default=StartupPolicy.PARALLEL,
+        description="StartupPolicy says when the workers of a role instance are created. Parallel: together with the "
+        "entry pod. EntryReady: once the entry pod is Ready; it cannot be combined with gangSchedule. Where unset, "
+        "Parallel. Setting or changing it restarts no pod.",
+        json_schema_extra=ABSENT_BY_DEFAULT,
     )
     roles: tuple[Role, ...] = Field(
         description="Roles of the InferGroup, such as prefill and decode: 1 to 4 of them. Instance 0 of the first "
@@ -244,6 +308,14 @@ class RollingUpdateConfiguration(ApiModel):
         "During a rolling update, all InferGroups from ordinal replicas-1 down to partition are updated. All "
         "InferGroups from ordinal partition-1 down to 0 remain untouched. Defaults to 0.",
         json_schema_extra=whole_number(),
+    )
+    on_failure: OnFailure = Field(
+        default=OnFailure.HALT,
+        description="OnFailure says what happens when an update exceeds spec.progressDeadlineSeconds. Halt: nothing "
+        "more is replaced until the template or the deadline changes. Rollback: groups return to the revision that "
+        "the update started from, and status.failedRevision names the one that is refused until the template changes; "
+        "the spec is not edited. Where unset, Halt.",
+        json_schema_extra=ABSENT_BY_DEFAULT,
     )
 
 
@@ -356,7 +428,14 @@ class ModelInferSpec(ApiModel):
                 "updated: raise one of them",
                 fieldPath=".rolloutStrategy.rollingUpdateConfiguration",
                 optionalOldSelf=True,
-            )
+            ),
+            rule(
+                """!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds >
+                (has(self.minReadySeconds) ? self.minReadySeconds : 0) +
+                (has(self.template.drain) ? self.template.drain.timeoutSeconds : 0)""",
+                f"progressDeadlineSeconds {PROGRESS_DEADLINE_MESSAGE}",
+                fieldPath=".progressDeadlineSeconds",
+            ),
         )
     )
 
@@ -387,4 +466,38 @@ class ModelInferSpec(ApiModel):
         default=(),
         description="TopologySpreadConstraints describe how InferGroups, not pods, are spread over topology domains.",
         json_schema_extra=marked(maxItems=16, list_type="map", list_map_keys=["topologyKey", "whenUnsatisfiable"]),
+    )
+    min_ready_seconds: int = Field(
+        default=0,
+        description="MinReadySeconds is how long every pod that a group needs must have been Ready without a break "
+        "before the group counts as available. Where unset, 0: as soon as they are Ready.",
+        json_schema_extra={**ABSENT_BY_DEFAULT, **whole_number()},
+    )
+    paused: bool = Field(
+        default=False,
+        description="Paused holds every update: while it is true no group is taken down for a new revision. Recovery "
+        "and scaling go on; new groups are created at the current revision.",
+        json_schema_extra=ABSENT_BY_DEFAULT,
+    )
+    suspend: bool = Field(
+        default=False,
+        description="Suspend removes all groups, their Services and PodGroups while it is true. Replicas and revisions "
+        "are kept, and each group comes back at the revision that it had.",
+        json_schema_extra=ABSENT_BY_DEFAULT,
+    )
+    progress_deadline_seconds: int | None = Field(
+        default=None,
+        description="ProgressDeadlineSeconds is how long an update may go on without a further group's becoming "
+        "available at the new revision. After that it has failed: the condition Progressing is False with the reason "
+        "ProgressDeadlineExceeded, and rolloutStrategy.rollingUpdateConfiguration.onFailure says what happens. It must "
+        "be above minReadySeconds plus template.drain.timeoutSeconds. Where unset, an update may take any time.",
+        json_schema_extra=whole_number(minimum=1),
+    )
+    node_drain_policy: NodeDrainPolicy = Field(
+        default=NodeDrainPolicy.EVICT,
+        description="NodeDrainPolicy says what happens to groups with pods on a node that is drained or about to "
+        "leave. Evict: their pods are evicted one by one, and the groups recovered. HandOver: a PodDisruptionBudget "
+        "holds evictions up while the controller replaces those groups at their own revision, within maxUnavailable "
+        "and maxSurge. Where unset, Evict. Setting or changing it restarts no pod.",
+        json_schema_extra=ABSENT_BY_DEFAULT,
     )

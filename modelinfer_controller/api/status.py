@@ -39,8 +39,11 @@ class GroupRecord(WireStruct, frozen=True, omit_defaults=True):
     rebuilds: dict[str, RebuildRecord] = {}
 
 
+NEVER_OBSERVED = -1  # what the CRD gives a new object: tools that follow kstatus take it for in progress
+
+
 class ModelInferStatus(WireStruct, frozen=True):
-    observed_generation: int = 0
+    observed_generation: int = NEVER_OBSERVED
     replicas: int = 0
     current_replicas: int = 0
     updated_replicas: int = 0
@@ -50,6 +53,12 @@ class ModelInferStatus(WireStruct, frozen=True):
     label_selector: str = ""
     conditions: tuple[Condition, ...] = ()
     groups: dict[str, GroupRecord] = {}
+    failed_revision: str = ""
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the controller has ever written it."""
+        return self.observed_generation > 0
 
 
 class ModelInfer(KubeObject, frozen=True):

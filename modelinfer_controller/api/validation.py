@@ -18,9 +18,11 @@ from modelinfer_controller.api.modelinfer import (
     MIN_ROLE_REPLICAS_MESSAGE,
     PERCENTAGE_MESSAGE,
     PERCENTAGE_PATTERN,
+    PROGRESS_DEADLINE_MESSAGE,
     ROLE_NAME_PATTERN,
     ROLE_NAMES_MESSAGE,
     SELECTOR_VALUES_MESSAGE,
+    STARTUP_POLICY_MESSAGE,
     WORKER_TEMPLATE_MESSAGE,
     GangSchedule,
     InferGroup,
@@ -29,6 +31,7 @@ from modelinfer_controller.api.modelinfer import (
     ModelInferSpec,
     Role,
     RollingUpdateConfiguration,
+    StartupPolicy,
     TopologySpreadConstraint,
 )
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH, pod_name
@@ -127,6 +130,17 @@ def _spec(spec: ModelInferSpec) -> Iterator[Violation]:
     for index, constraint in enumerate(spec.topology_spread_constraints):
         yield from _constraint(f"spec.topologySpreadConstraints[{index}]", constraint)
     yield from _unique_constraints(spec.topology_spread_constraints)
+    yield from _whole_number("spec.minReadySeconds", spec.min_ready_seconds)
+    yield from _progress_deadline(spec)
+
+
+def _progress_deadline(spec: ModelInferSpec) -> Iterator[Violation]:
+    deadline, drain = spec.progress_deadline_seconds, spec.template.drain
+    if deadline is None:
+        return
+    yield from _whole_number("spec.progressDeadlineSeconds", deadline, minimum=1)
+    if 1 <= deadline <= spec.min_ready_seconds + (drain.timeout_seconds if drain is not None else 0):
+        yield Violation("spec.progressDeadlineSeconds", PROGRESS_DEADLINE_MESSAGE)
 
 
 def _infer_group(path: str, group: InferGroup) -> Iterator[Violation]:
@@ -140,6 +154,10 @@ def _infer_group(path: str, group: InferGroup) -> Iterator[Violation]:
         yield from _role(f"{path}.roles[{index}]", role)
     if group.gang_schedule is not None:
         yield from _gang_schedule(f"{path}.gangSchedule", group.gang_schedule, group.roles)
+    if group.drain is not None:
+        yield from _whole_number(f"{path}.drain.timeoutSeconds", group.drain.timeout_seconds, minimum=1)
+    if group.startup_policy is StartupPolicy.ENTRY_READY and group.gang_schedule is not None:
+        yield Violation(f"{path}.startupPolicy", STARTUP_POLICY_MESSAGE)
 
 
 def _role(path: str, role: Role) -> Iterator[Violation]:

@@ -95,7 +95,7 @@ class StatusWriter:
         and what people wait for never waits; but a first status may, all of which is read off the spec and the pods.
         """
         before = self._told(self._latest(stored)).status
-        is_first = before.observed_generation == 0
+        is_first = not before.is_written
         if before == status or (not is_first and _essence(before) != _essence(status)):
             return None
         if stored.metadata.uid in self._line:
@@ -257,7 +257,7 @@ def _operations(
     patch: Mapping[str, Any], before: ModelInferStatus, after: ModelInferStatus
 ) -> Iterator[dict[str, Any]]:
     """The merge patch from one status to the other as a JSON patch: whole fields, and whole records of groups."""
-    if before.observed_generation == 0:
+    if not before.is_written:
         yield {"op": "add", "path": "/status", "value": dict(patch)}
         return
     wanted = msgspec.to_builtins(after)
@@ -274,7 +274,7 @@ def _operations(
 def status_patch(before: ModelInferStatus, after: ModelInferStatus) -> dict[str, Any]:
     """A merge patch from one status to the other, {} if they are the same; the first status is written whole."""
     wanted: dict[str, Any] = msgspec.to_builtins(after)
-    if before.observed_generation == 0:
+    if not before.is_written:
         return wanted
     return _difference(msgspec.to_builtins(before), wanted)
 

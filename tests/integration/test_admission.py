@@ -137,6 +137,18 @@ def test_explain_reads_well(crd: ControlPlane) -> None:
     assert "imagePullPolicy\t<string>" in entry
 
 
+def test_a_new_object_says_that_nothing_of_it_was_observed(modelinfers: ModelInfers) -> None:
+    created = modelinfers.kubectl("create", "-f-", "-o", "json", input=json.dumps(manifest("mi", spec())))
+    assert json.loads(created)["status"] == {"observedGeneration": -1}
+    assert modelinfers.get("mi")["status"] == {"observedGeneration": -1}
+
+
+def test_optional_fields_are_explained(crd: ControlPlane) -> None:
+    for field in ("spec.paused", "spec.minReadySeconds", "spec.template.drain.timeoutSeconds", "status.failedRevision"):
+        explained = crd.kubectl("explain", f"modelinfer.{field}")
+        assert len(explained.partition("DESCRIPTION:")[2].split()) > 8, explained
+
+
 def test_defaults_are_those_of_the_reference(modelinfers: ModelInfers) -> None:
     modelinfers.apply("mi", spec(**update()))
     stored = modelinfers.get("mi")["spec"]

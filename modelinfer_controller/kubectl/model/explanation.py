@@ -127,7 +127,7 @@ def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Fa
         kept = f"; its finalizers: {', '.join(meta.finalizers)}" if meta.finalizers else ""
         yield f"it is being deleted, and gets no new pods{kept}"
     if status.observed_generation < meta.generation:
-        seen = f"generation {status.observed_generation}" if status.observed_generation else "nothing of it"
+        seen = f"generation {status.observed_generation}" if status.is_written else "nothing of it"
         yield (
             f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
             "is the controller running? (kubectl get leases --all-namespaces)"

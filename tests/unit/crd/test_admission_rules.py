@@ -1,4 +1,4 @@
-"""api/rules.py says the same of a stored object as admission says of a new one."""
+"""api/validation.py says the same of a stored object as admission says of a new one."""
 
 import json
 

@@ -131,6 +131,25 @@ def test_what_is_no_quantity_is_refused(quantity: str) -> None:
     assert not re.search(QUANTITY_PATTERN, quantity)
 
 
+OPTIONAL = ("minReadySeconds", "paused", "suspend", "progressDeadlineSeconds", "nodeDrainPolicy")
+OPTIONAL_OF_TEMPLATE = ("drain", "startupPolicy")
+
+
+def test_optional_fields_stay_absent_where_nobody_sets_them(root: Schema) -> None:
+    spec = root["properties"]["spec"]["properties"]
+    update = spec["rolloutStrategy"]["properties"]["rollingUpdateConfiguration"]["properties"]
+    optional = [
+        *(spec[name] for name in OPTIONAL),
+        *(spec["template"]["properties"][name] for name in OPTIONAL_OF_TEMPLATE),
+        update["onFailure"],
+    ]
+    assert all("default" not in schema for schema in optional)
+
+
+def test_a_new_object_says_that_nothing_of_it_was_observed(root: Schema) -> None:
+    assert root["properties"]["status"]["default"] == {"observedGeneration": -1}
+
+
 def test_every_rule_says_what_to_do(root: Schema) -> None:
     rules = [(path, rule) for path, node in nodes(root) for rule in node.get("x-kubernetes-validations", ())]
     assert len(rules) >= 10

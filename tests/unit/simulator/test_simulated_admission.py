@@ -42,7 +42,7 @@ async def test_defaults_are_filled_in_and_unknown_fields_dropped(user: User) -> 
     assert answer.body["spec"]["replicas"] == 1
     assert answer.body["spec"]["recoveryPolicy"] == "RoleRecreate"
     assert "colour" not in answer.body["spec"]
-    assert "status" not in answer.body
+    assert answer.body["status"] == {"observedGeneration": -1}
 
 
 async def test_unknown_fields_are_an_error_where_the_client_is_strict(user: User) -> None:
