@@ -13,6 +13,7 @@ import structlog
 
 from modelinfer_controller.controller.wiring import Components
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
+from modelinfer_controller.kube.tasks import result_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ class Manager:
         self._on_leadership_lost = on_leadership_lost
         self._is_leading = False
         self._caches: asyncio.Task[None] | None = None
+        self._has_stopped_caches = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises what ended it before: ResourceNotServed, a fault of a part."""
@@ -83,9 +85,10 @@ class Manager:
             await asyncio.wait((caches, work, stopped), return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 await self._drain(work)
-            for part in (caches, work):
-                if part.done() and not part.cancelled():
-                    part.result()
+            if caches.done() and not self._has_stopped_caches:
+                result_of(caches)
+            if work.done():
+                result_of(work)
         finally:
             await _end(work)
             await _end(stopped)
@@ -128,8 +131,9 @@ class Manager:
         try:
             await asyncio.wait((workers, events), return_when=asyncio.FIRST_COMPLETED)
             if events.done():
-                events.result()
-            await workers
+                result_of(events)
+            await asyncio.wait((workers,))
+            result_of(workers)
             await self._flush_events()
         finally:
             await _end(workers)
@@ -154,6 +158,7 @@ class Manager:
             log.warning("Reconciles did not end in time and are cancelled", seconds=self._drain_timeout)
 
     async def _stop_caches(self) -> None:
+        self._has_stopped_caches = True
         if self._caches is not None:
             await _end(self._caches)
 

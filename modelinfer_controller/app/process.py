@@ -32,6 +32,7 @@ from modelinfer_controller.kube.config import ConfigError, is_in_cluster
 from modelinfer_controller.kube.events import EventRecorder
 from modelinfer_controller.kube.flowcontrol import RateLimiter, TokenBucket, Unlimited
 from modelinfer_controller.kube.leaderelection import LeaderElector
+from modelinfer_controller.kube.tasks import result_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -148,7 +149,7 @@ async def _unless_stopped(step: Coroutine[Any, Any, None], stop: asyncio.Event) 
     try:
         await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
-            task.result()
+            result_of(task)
         return task.done()
     finally:
         for each in (task, stopped):

@@ -1,8 +1,8 @@
 """The client: verbs over resources, bytes on the wire, Structs in the hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from modelinfer_controller.kube.decoding import decode_list, decode_object
 from modelinfer_controller.kube.errors import Expired, TooManyRequests, error_of_response
 from modelinfer_controller.kube.flowcontrol import RateLimiter, Unlimited
 from modelinfer_controller.kube.resource import Resource
+from modelinfer_controller.kube.tasks import CancelledFromWithin, stray_cancellation_as_error
 from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport, TransportError
 from modelinfer_controller.kube.watch import WatchStream
 
@@ -265,7 +266,8 @@ class Client:
         now = asyncio.get_running_loop().time
         started, status = now(), 0
         try:
-            response = await self._transport.request(request)
+            with _stray_cancellation_as_transport_error(request):
+                response = await self._transport.request(request)
             status = response.status
         finally:
             self._on_request(verb, target, status, now() - started)
@@ -278,13 +280,24 @@ class Client:
         """A stream whose opening, not its life, is what the observer is told of."""
         now = asyncio.get_running_loop().time
         started, status = now(), 0
-        async with AsyncExitStack() as stack:
-            try:
-                response = await stack.enter_async_context(self._transport.stream(request))
-                status = response.status
-            finally:
-                self._on_request(verb, target, status, now() - started)
-            yield response
+        with _stray_cancellation_as_transport_error(request):
+            async with AsyncExitStack() as stack:
+                try:
+                    response = await stack.enter_async_context(self._transport.stream(request))
+                    status = response.status
+                finally:
+                    self._on_request(verb, target, status, now() - started)
+                yield response
+
+
+@contextmanager
+def _stray_cancellation_as_transport_error(request: Request) -> Iterator[None]:
+    """What a library below cancels of its own is an exchange that failed, and is treated as such."""
+    try:
+        with stray_cancellation_as_error(f"{request.method} {request.path}"):
+            yield
+    except CancelledFromWithin as error:
+        raise TransportError(str(error)) from error
 
 
 def _with_body(

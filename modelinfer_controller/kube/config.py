@@ -15,6 +15,7 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.kubeconfig import load_kubeconfig
 from modelinfer_controller.kube.proxy import proxy_for
+from modelinfer_controller.kube.tasks import CancelledFromWithin, stray_cancellation_as_error
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -119,9 +120,10 @@ class Credentials:
     async def _load_again(self) -> None:
         self._renewed_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(RENEWAL_TIMEOUT):
-                self._accept(await self._source())
-        except (ConfigError, OSError) as error:  # TimeoutError and ssl.SSLError are OSErrors
+            with stray_cancellation_as_error("the renewal of credentials"):
+                async with asyncio.timeout(RENEWAL_TIMEOUT):
+                    self._accept(await self._source())
+        except (ConfigError, OSError, CancelledFromWithin) as error:  # TimeoutError and ssl.SSLError are OSErrors
             self._stale_at = asyncio.get_running_loop().time() + RENEWAL_RETRY_INTERVAL
             log.warning("credentials not renewed", error=str(error) or type(error).__name__)
         finally:

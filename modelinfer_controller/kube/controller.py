@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from modelinfer_controller.kube.parallel import CancelledFromWithin, is_cancelled_from_outside
+from modelinfer_controller.kube.tasks import stray_cancellation_as_error
 from modelinfer_controller.kube.workqueue import QueueShutDown, WorkQueue
 
 K = TypeVar("K", bound=Hashable)
@@ -131,16 +131,10 @@ class Controller(Generic[K]):
 
     async def _result_of(self, key: K) -> Result:
         try:
-            result = await self._reconcile(key)
+            with stray_cancellation_as_error("the reconcile"):
+                result = await self._reconcile(key)
         except Exception as error:
             return Result(error=error)
-        except asyncio.CancelledError as error:
-            if is_cancelled_from_outside():
-                raise
-            # A worker that ended of it would be missed by nobody, and its key with it.
-            stray = CancelledFromWithin("the reconcile was cancelled from within")
-            stray.__cause__ = error
-            return Result(error=stray)
         if not isinstance(result, Result):
             raise TypeError(f"{self._name}: reconcile returned {result!r}, not a Result")
         return result

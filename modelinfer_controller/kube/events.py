@@ -15,6 +15,7 @@ from modelinfer_controller.kube.backoff import Random, exponential, jittered
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import ApiError, NotFound, is_transient
 from modelinfer_controller.kube.resource import CORE_EVENTS, Resource
+from modelinfer_controller.kube.tasks import CancelledFromWithin, stray_cancellation_as_error
 from modelinfer_controller.kube.transport import TransportError
 
 MAX_MESSAGE_LENGTH = 1024
@@ -150,8 +151,9 @@ class EventRecorder:
     async def _deliver(self, told: _Told, occurrences: _Occurrences) -> None:
         for failures in range(MAX_ATTEMPTS):
             try:
-                return await self._send(told, occurrences)
-            except (ApiError, TransportError) as error:
+                with stray_cancellation_as_error("the event"):
+                    return await self._send(told, occurrences)
+            except (ApiError, TransportError, CancelledFromWithin) as error:
                 if self._is_stopped or failures == MAX_ATTEMPTS - 1 or not is_transient(error):
                     self._give_up(told, error)
                     return None

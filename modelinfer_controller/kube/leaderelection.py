@@ -13,6 +13,7 @@ from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.lease import LeaseApi, LeaseLock
+from modelinfer_controller.kube.tasks import CancelledFromWithin, result_of, stray_cancellation_as_error
 from modelinfer_controller.kube.transport import TransportError
 
 RETRY_JITTER = 1.2  # the share of the retry period that a renewal may come late
@@ -146,15 +147,16 @@ class LeaderElector:
                 is_cancelled = True
                 work.cancel()
         if renewal.done():
-            loss = renewal.exception()
             await self._abandon(work)
-            raise loss or LeadershipLost("the renewal ended")
+            result_of(renewal)
         await _end(renewal)
         self._set_leader(False)
         await self._release()
-        if not work.cancelled():
+        if not is_cancelled:
+            result_of(work)
+        elif not work.cancelled():
             work.result()
-        if is_cancelled or work.cancelled():
+        if is_cancelled:
             raise asyncio.CancelledError
 
     async def _lead(self, lead: Callable[[], Awaitable[None]]) -> None:
@@ -177,9 +179,10 @@ class LeaderElector:
         """One attempt, bounded; whether the lease is held for sure, and for a while."""
         sent_at = _time()
         try:
-            async with asyncio.timeout(min(self._timing.attempt_timeout, until - sent_at)):
-                is_held = await self._lock.claim()
-        except (ApiError, TransportError, TimeoutError) as error:
+            with stray_cancellation_as_error("the lease attempt"):
+                async with asyncio.timeout(min(self._timing.attempt_timeout, until - sent_at)):
+                    is_held = await self._lock.claim()
+        except (ApiError, TransportError, TimeoutError, CancelledFromWithin) as error:
             self._log.warning("Lease attempt failed", error=repr(error))
             return False
         self._note_holder()
@@ -190,9 +193,10 @@ class LeaderElector:
 
     async def _release(self) -> None:
         try:
-            async with asyncio.timeout(self._timing.attempt_timeout):
-                await self._lock.release()
-        except (ApiError, TransportError, TimeoutError) as error:
+            with stray_cancellation_as_error("the lease's release"):
+                async with asyncio.timeout(self._timing.attempt_timeout):
+                    await self._lock.release()
+        except (ApiError, TransportError, TimeoutError, CancelledFromWithin) as error:
             self._log.warning("Lease not released; it will expire", error=repr(error))
 
     async def _abandon(self, work: "asyncio.Task[None]") -> None:

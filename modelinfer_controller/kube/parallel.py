@@ -5,6 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from modelinfer_controller.kube.tasks import CancelledFromWithin as CancelledFromWithin
+from modelinfer_controller.kube.tasks import is_cancelled_from_outside as is_cancelled_from_outside
+from modelinfer_controller.kube.tasks import stray_cancellation_as_error
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -27,10 +31,6 @@ class NotStarted:
 
 
 Outcome: TypeAlias = Succeeded[T_co] | Failed | NotStarted
-
-
-class CancelledFromWithin(RuntimeError):
-    """Something that was awaited raised CancelledError, though nobody asked for the end of the task."""
 
 
 async def slow_start(
@@ -95,18 +95,7 @@ def errors_of(outcomes: Iterable[Outcome[T]]) -> list[Exception]:
 
 async def _outcome(action: Callable[[], Awaitable[T]]) -> Outcome[T]:
     try:
-        return Succeeded(await action())
+        with stray_cancellation_as_error("the action"):
+            return Succeeded(await action())
     except Exception as error:
         return Failed(error)
-    except asyncio.CancelledError as error:
-        if is_cancelled_from_outside():
-            raise
-        stray = CancelledFromWithin("the action was cancelled from within")
-        stray.__cause__ = error
-        return Failed(stray)
-
-
-def is_cancelled_from_outside() -> bool:
-    """Whether a CancelledError in the current task is a request to end it, not a stray one from what it awaited."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

@@ -16,6 +16,7 @@ from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector
 from modelinfer_controller.kube.lease import LEASES
+from modelinfer_controller.kube.tasks import CancelledFromWithin
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.apiserver.deletion import DeleteOptions
 from modelinfer_controller.simulator.apiserver.kinds import CUSTOM_RESOURCE_DEFINITIONS
@@ -132,6 +133,16 @@ async def test_a_sender_that_breaks_ends_it(cluster: SimulatedControlPlane) -> N
 
     with pytest.raises(ZeroDivisionError):
         await make_manager(assembly_on(cluster), Breaking()).run(asyncio.Event())
+
+
+async def test_a_part_that_a_library_breaks_off_ends_it_with_an_error(cluster: SimulatedControlPlane) -> None:
+    class BrokenOff(Noting):
+        async def run(self) -> None:
+            await asyncio.sleep(1)
+            raise asyncio.CancelledError
+
+    with pytest.raises(CancelledFromWithin, match="events"):
+        await make_manager(assembly_on(cluster), BrokenOff()).run(asyncio.Event())
 
 
 async def test_events_that_cannot_be_sent_hold_nothing_up(cluster: SimulatedControlPlane) -> None:

@@ -63,6 +63,7 @@ class Link(Enum):
     SILENT = "lost on its way there"
     DEAF = "stored, and the answer lost"
     BROKEN = "stored, and answered with an error"
+    STRAY = "broken off by a library below"
     LATE = "stored 4 s later, even if the sender has given up"
 
 
@@ -102,6 +103,8 @@ class Connection:
             case Link.BROKEN:
                 act()
                 raise InternalError(500, "InternalError", "etcd timed out")
+            case Link.STRAY:
+                raise asyncio.CancelledError
             case Link.LATE:
                 lease = await self.later(act)
         await asyncio.sleep(self.latency)

@@ -34,14 +34,14 @@ class CannedStream:
 class CannedTransport:
     """Answers in order; remembers what it was asked."""
 
-    answers: list[Response | TransportError]
+    answers: list[Response | TransportError | asyncio.CancelledError]
     stream_body: list[bytes] = field(default_factory=list)
     asked: list[Request] = field(default_factory=list)
 
     async def request(self, request: Request) -> Response:
         self.asked.append(request)
         answer = self.answers.pop(0)
-        if isinstance(answer, TransportError):
+        if not isinstance(answer, Response):
             raise answer
         return answer
 
@@ -77,6 +77,11 @@ async def test_an_object_is_decoded_from_its_path() -> None:
     assert (found.metadata.name, found.metadata.uid) == ("a", "uid-a")
     assert (transport.asked[0].method, transport.asked[0].path) == ("GET", "/api/v1/namespaces/ns/pods/a")
     assert transport.asked[0].timeout
+
+
+async def test_what_a_library_breaks_off_is_a_failed_exchange() -> None:
+    with pytest.raises(TransportError, match="GET /api/v1/namespaces/ns/pods/a was cancelled from within"):
+        await Client(CannedTransport([asyncio.CancelledError()])).get(PODS, "ns", "a")
 
 
 def test_paths_of_groups_scopes_and_subresources() -> None:

@@ -116,6 +116,18 @@ async def test_a_renewal_that_hangs_ends_and_a_closed_one_leaves_no_task(folder:
     await credentials.close()
 
 
+async def test_a_renewal_that_a_library_breaks_off_leaves_the_old_credentials(folder: Path) -> None:
+    loaded = await service_account(IN_A_POD, folder)()
+
+    async def source() -> Loaded:
+        raise asyncio.CancelledError
+
+    credentials = Credentials(loaded, source)
+    await asyncio.sleep(TOKEN_REREAD_INTERVAL)
+    assert await authorization(credentials) == "Bearer first"
+    await credentials.close()
+
+
 async def test_outside_a_pod_it_is_said(clock: VirtualClock, folder: Path) -> None:
     assert not is_in_cluster({})
     with pytest.raises(ConfigError, match="not inside a pod"):

@@ -24,7 +24,7 @@ class Server:
     def __init__(self) -> None:
         self.stored: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
 
     async def create(self, resource: Resource[Event], namespace: str | None, body: Mapping[str, Any]) -> Event:
         await self.answer("create")
@@ -149,6 +149,15 @@ async def test_a_refused_event_is_given_up_and_hinders_no_other(server: Server, 
         await asyncio.sleep(1)
     assert server.told() == [("to 4", 1)]
     assert [entry["event"] for entry in logs] == ["Event not sent"]
+
+
+async def test_an_event_that_a_library_breaks_off_hinders_no_other(server: Server, recorder: EventRecorder) -> None:
+    server.errors = [asyncio.CancelledError()]
+    with capture_logs():
+        recorder.record(MODEL, EventType.WARNING, "A", "broken off")
+        recorder.record(MODEL, EventType.WARNING, "B", "sent")
+        await asyncio.sleep(30)
+    assert ("sent", 1) in server.told()
 
 
 async def test_flush_sends_what_is_pending_and_takes_no_more(server: Server, recorder: EventRecorder) -> None:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost, LeaseTiming
+from modelinfer_controller.kube.tasks import CancelledFromWithin
 from modelinfer_controller.simulator import virtual_time
 from modelinfer_controller.simulator.virtual_time import EPOCH, VirtualClock, VirtualTimeLoop
 
@@ -166,6 +167,42 @@ async def test_a_leader_that_is_cut_off_stops_before_another_starts(
     [ended], [began] = first.work.ended, second.work.began
     assert ended + 2 < began
     assert "" not in server.holders, "a lost lease is not released"
+
+
+async def test_a_renewal_that_a_library_breaks_off_is_tried_again(
+    server: LeaseServer, candidates: list[Candidate]
+) -> None:
+    first = await start(server, candidates, "first")
+    await asyncio.sleep(30)
+    first.connection.link = Link.STRAY
+    await asyncio.sleep(5)
+    first.connection.link = Link.UP
+    await asyncio.sleep(60)
+    assert first.elector.is_leading()
+    assert not first.work.ended
+
+
+async def test_a_candidate_whose_attempts_a_library_breaks_off_goes_on_trying(
+    server: LeaseServer, candidates: list[Candidate]
+) -> None:
+    first = Candidate(server, "first")
+    candidates.append(first)
+    first.connection.link = Link.STRAY
+    await asyncio.sleep(60)
+    assert not first.running.done()
+    first.connection.link = Link.UP
+    await asyncio.sleep(5)
+    assert first.elector.is_leading()
+
+
+async def test_work_that_a_library_breaks_off_is_an_error(server: LeaseServer) -> None:
+    async def breaks_off() -> None:
+        raise asyncio.CancelledError
+
+    elector = LeaderElector(Connection(server), LEASE, "breaking", clock=clock(), random=Random("breaking"))
+    with pytest.raises(CancelledFromWithin):
+        await elector.run(breaks_off)
+    assert server.holders == ["breaking", ""]
 
 
 async def test_a_short_outage_costs_nothing(server: LeaseServer, candidates: list[Candidate]) -> None:

@@ -14,7 +14,7 @@ from modelinfer_controller.kube.transport import Request, Response, TransportErr
 THINGS = Resource("test.io", "v1", "things", "Thing", KubeObject)
 
 Object = dict[str, Any]
-Fault = Response | TransportError
+Fault = Response | TransportError | asyncio.CancelledError
 
 
 def status(code: int, reason: str, **details: Any) -> Response:
@@ -40,7 +40,7 @@ class FakeStream:
         self.headers: dict[str, str] = {}
         self.namespace = namespace
         self.is_dead = False
-        self.queue: asyncio.Queue[bytes | TransportError | None] = asyncio.Queue()
+        self.queue: asyncio.Queue[bytes | TransportError | asyncio.CancelledError | None] = asyncio.Queue()
         for line in lines or []:
             self.queue.put_nowait(line)
 
@@ -52,7 +52,7 @@ class FakeStream:
 
     async def lines(self) -> AsyncIterator[bytes]:
         while (line := await self.queue.get()) is not None:
-            if isinstance(line, TransportError):
+            if not isinstance(line, bytes):
                 raise line
             yield line
 
@@ -132,6 +132,12 @@ class FakeApi:
     def break_streams(self) -> None:
         for stream in self.streams:
             stream.queue.put_nowait(TransportError("connection reset"))
+        self.streams.clear()
+
+    def cancel_streams(self) -> None:
+        """As a library does that cancels what of its own a reader waits for."""
+        for stream in self.streams:
+            stream.queue.put_nowait(asyncio.CancelledError())
         self.streams.clear()
 
     # What was asked
@@ -254,7 +260,7 @@ class FakeApi:
         return Response(200, json.dumps(body).encode())
 
     def _fail(self, fault: Fault) -> Response:
-        if isinstance(fault, TransportError):
+        if not isinstance(fault, Response):
             raise fault
         return fault
 

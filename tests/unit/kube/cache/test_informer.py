@@ -446,6 +446,20 @@ async def test_a_server_without_streaming_lists_is_asked_for_one_once() -> None:
         assert len(api.asked(watch=False)) == 1
 
 
+async def test_a_list_and_a_watch_that_a_library_breaks_off_are_tried_again() -> None:
+    api = FakeApi()
+    api.create("a")
+    api.list_faults.append(asyncio.CancelledError())
+    async with running(api) as run:
+        await run.factory.wait_for_sync()
+        api.cancel_streams()
+        api.watch_faults.append(asyncio.CancelledError())
+        api.create("b")
+        await run.after(60)
+        run.assert_same()
+        assert len(run.informer.store) == 2
+
+
 async def test_a_resource_that_is_not_served_ends_them_all() -> None:
     api = FakeApi()
     api.is_served = False
