@@ -134,6 +134,11 @@ class PodStatus(WireStruct, frozen=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
 
+    @property
+    def all_container_statuses(self) -> tuple[ContainerStatus, ...]:
+        """Init containers first. Ephemeral ones are left out: what is attached to a pod is no part of its work."""
+        return self.init_container_statuses + self.container_statuses
+
 
 class Pod(KubeObject, frozen=True):
     spec: PodSpec = PodSpec()

@@ -170,8 +170,8 @@ class Executor:
                 await self._patch(caches.services, owner, name, uid, patch)
             case actions.DeleteService(_, name, uid):
                 await self._delete(caches.services, owner, name, uid)
-            case actions.CreatePod(place, name, revision, incarnation):
-                pod = manifests.pod_body(owner, revision, place, incarnation)
+            case actions.CreatePod(identity, name, revision, incarnation):
+                pod = manifests.pod_body(owner, revision, identity, incarnation)
                 await self._create(caches.pods, owner, name, pod)
             case actions.PatchPodMetadata(_, name, uid, labels, annotations):
                 metadata = {"labels": labels, "annotations": annotations}

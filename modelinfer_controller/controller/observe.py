@@ -7,7 +7,8 @@ from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.snapshot import snapshot
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodView, view_pod
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
+from modelinfer_controller.planning.pod_view import PodView, view_pod
 from modelinfer_controller.planning.revision import GangScheduler
 
 

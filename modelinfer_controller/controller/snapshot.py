@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision, KubeObject, PodGroup, Service
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, PodView
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
 
 

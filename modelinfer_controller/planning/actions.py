@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from modelinfer_controller.planning.observed import Place, PodGroupKey
+from modelinfer_controller.planning.observed import PodGroupKey
+from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.revision import Revision
 
 
@@ -79,9 +80,9 @@ class DeleteService:
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Make the pod at a place from a revision; `manifests.pod_body` renders it when it is carried out."""
+    """Make the pod of this identity from a revision; `manifests.pod_body` renders it when it is carried out."""
 
-    place: Place
+    identity: PodIdentity
     name: str
     revision: Revision
     incarnation: int
@@ -91,7 +92,7 @@ class CreatePod:
 class PatchPodMetadata:
     """Repair labels, note a failure's time, or acknowledge restarts: a merge patch of metadata."""
 
-    place: Place
+    identity: PodIdentity
     name: str
     uid: str
     labels: Mapping[str, str | None] = field(default_factory=dict, hash=False)
@@ -100,7 +101,7 @@ class PatchPodMetadata:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    place: Place
+    identity: PodIdentity
     name: str
     uid: str
     reason: str
@@ -154,7 +155,7 @@ def group_of(action: Action) -> int | None:
     """The ordinal of the group that an action is for, or None for a revision's."""
     match action:
         case CreatePod() | PatchPodMetadata() | DeletePod():
-            return action.place.group
+            return action.identity.group
         case CreateRevision() | RenumberRevision() | DeleteRevision():
             return None
         case _:

@@ -13,7 +13,8 @@ from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang, revision, rollout, scale
 from modelinfer_controller.planning.group import Group, GroupPlan, plan_group
-from modelinfer_controller.planning.observed import NO_RECORD, Observed, Owner, PodView
+from modelinfer_controller.planning.observed import NO_RECORD, Observed, Owner
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.revision import Revision
 from modelinfer_controller.planning.rollout import GroupState, Rollout

@@ -70,10 +70,8 @@ def _waiting_cause(waiting: Postponed) -> Cause:
 
 def _pod_cause(group: Group) -> Cause | None:
     for pod in group.live_pods:
-        if pod.trouble is not None:
-            return _cause(
-                pod.trouble.reason, f"pod {pod.name}: {pod.trouble.reason}: {pod.trouble.message}".rstrip(": ")
-            )
+        if pod.cause is not None:
+            return _cause(pod.cause.reason, f"pod {pod.name}: {pod.cause.reason}: {pod.cause.message}".rstrip(": "))
     return None
 
 

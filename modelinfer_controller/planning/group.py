@@ -9,6 +9,7 @@ from typing import Any
 from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
+from modelinfer_controller.api.reasons import Cause
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang, topology
 from modelinfer_controller.planning.actions import (
@@ -24,15 +25,9 @@ from modelinfer_controller.planning.actions import (
     PatchService,
 )
 from modelinfer_controller.planning.manifests import OwnerIdentity, pod_labels, service_body
-from modelinfer_controller.planning.observed import (
-    EPOCH,
-    InstanceKey,
-    Owner,
-    Place,
-    PodGroupKey,
-    PodView,
-    Trouble,
-)
+from modelinfer_controller.planning.observed import Owner, PodGroupKey
+from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
+from modelinfer_controller.planning.pod_view import EPOCH, PodView
 from modelinfer_controller.planning.recovery import (
     Ground,
     GroupShape,
@@ -102,11 +97,11 @@ class Group:
         for pod in self.own_pods:
             if (
                 pod.is_ready
-                and pod.place.role == role.name.lower()
+                and pod.identity.role == role.name.lower()
                 and pod in self.shape
                 and not is_condemned(pod, self.record)
             ):
-                ready[pod.place.instance] = ready.get(pod.place.instance, 0) + 1
+                ready[pod.identity.instance] = ready.get(pod.identity.instance, 0) + 1
         return sum(count == role.pod_count for count in ready.values())
 
     @cached_property
@@ -129,7 +124,7 @@ class GroupPlan:
     pod_groups: tuple[Action, ...] = ()
     services: tuple[Action, ...] = ()
     pods: tuple[Action, ...] = ()
-    obstacles: tuple[Trouble, ...] = ()  # what only the user can clear away: names that others bear, a lost revision
+    obstacles: tuple[Cause, ...] = ()  # what only the user can clear away: names that others bear, a lost revision
 
 
 def plan_group(
@@ -151,13 +146,17 @@ def _plan_group(
 ) -> GroupPlan:
     if not group.revision.payload:
         lost = f"ControllerRevision {group.revision.name}, which its pods are of, is gone: they are left as they are"
-        return GroupPlan(Recovery(group.record), obstacles=(Trouble(REVISION_MISSING, lost),))
+        return GroupPlan(Recovery(group.record), obstacles=(Cause(REVISION_MISSING, lost),))
     recovery = recover(_ground(group, now))
     rebuilt = replace(group, record=recovery.record)
     pod_groups, is_gated = _pod_groups(rebuilt, belongings, reserved)
     missing = _in_turn(list(_missing_places(rebuilt, recovery)), rebuilt, recovery)
-    taken = {place: by for place in missing if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *place))))}
-    creations = [] if is_gated else [_creation(place, rebuilt) for place in missing if place not in taken]
+    taken = {
+        identity: by
+        for identity in missing
+        if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *identity))))
+    }
+    creations = [] if is_gated else [_creation(identity, rebuilt) for identity in missing if identity not in taken]
     return GroupPlan(
         recovery=recovery,
         pod_groups=tuple(pod_groups),
@@ -193,12 +192,12 @@ def _deletions(group: Group, recovery: Recovery) -> Iterator[DeletePod]:
             if not group.is_waiting:
                 yield delete(pod, "is not among the replicas of its role")
         elif is_condemned(pod, recovery.record):
-            cause = next((causes[scope] for scope in scopes_of(pod.place) if scope in causes), "its siblings failed")
+            cause = next((causes[scope] for scope in scopes_of(pod.identity) if scope in causes), "its siblings failed")
             yield delete(pod, f"is rebuilt because {cause}")
 
 
 def delete(pod: PodView, reason: str) -> DeletePod:
-    return DeletePod(pod.place, pod.name, pod.uid, reason)
+    return DeletePod(pod.identity, pod.name, pod.uid, reason)
 
 
 def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
@@ -207,7 +206,7 @@ def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
     for pod in group.own_pods:
         if pod.is_terminating or pod not in group.shape or is_condemned(pod, recovery.record):
             continue
-        desired = pod_labels(group.terms.identity, group.revision, pod.place)
+        desired = pod_labels(group.terms.identity, group.revision, pod.identity)
         wrong: dict[str, str | None] = {k: v for k, v in desired.items() if pod.labels.get(k) != v}
         wrong |= dict.fromkeys({well_known.ENTRY, well_known.GROUP_LEADER} & (pod.labels.keys() - desired.keys()))
         notes: dict[str, str | None] = {}
@@ -217,13 +216,13 @@ def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
         elif pod.uid in failures:
             notes[well_known.FAILED_AT] = failures[pod.uid].isoformat()
         if wrong or notes:
-            yield PatchPodMetadata(pod.place, pod.name, pod.uid, wrong, notes)
+            yield PatchPodMetadata(pod.identity, pod.name, pod.uid, wrong, notes)
 
 
-def _missing_places(group: Group, recovery: Recovery) -> Iterator[Place]:
+def _missing_places(group: Group, recovery: Recovery) -> Iterator[PodIdentity]:
     """Places to fill now: none of a scope that is still being cleared, nor of one that waits to be rebuilt."""
-    present = {pod.place for pod in group.pods}
-    missing = [place for place in group.shape.places(group.ordinal) if place not in present]
+    present = {pod.identity for pod in group.pods}
+    missing = [identity for identity in group.shape.identities(group.ordinal) if identity not in present]
     if not missing:
         return
     if any(pod.revision not in ("", group.revision.name) for pod in group.pods):
@@ -233,10 +232,14 @@ def _missing_places(group: Group, recovery: Recovery) -> Iterator[Place]:
     waiting = recovery.lost if not recovery.rebuilds else recovery.lost - _rebuilt_places(group, recovery)
     blocked = blocked_scopes(group.own_pods, recovery.record)
     leaving = set[InstanceKey]() if group.terms.policy is RecoveryPolicy.NONE else _leaving_instances(group)
-    for place in missing:
-        if place in waiting or (place.role, place.instance) in leaving or blocked.intersection(scopes_of(place)):
+    for identity in missing:
+        if (
+            identity in waiting
+            or (identity.role, identity.instance) in leaving
+            or blocked.intersection(scopes_of(identity))
+        ):
             continue
-        yield place
+        yield identity
 
 
 def _leaving_instances(group: Group) -> set[InstanceKey]:
@@ -244,7 +247,7 @@ def _leaving_instances(group: Group) -> set[InstanceKey]:
     return {pod.instance for pod in group.pods} - {pod.instance for pod in group.live_pods}
 
 
-def _in_turn(missing: list[Place], group: Group, recovery: Recovery) -> list[Place]:
+def _in_turn(missing: list[PodIdentity], group: Group, recovery: Recovery) -> list[PodIdentity]:
     """The places to fill now: what must have a node before others may take one comes first.
 
     What waits for a grace period or back-off is not waited for.
@@ -253,11 +256,11 @@ def _in_turn(missing: list[Place], group: Group, recovery: Recovery) -> list[Pla
         return missing
     scheduler = group.template.gang_scheduler
     is_gang = scheduler is not None and group.terms.gang_support.serves(scheduler)
-    placed = {pod.place for pod in group.live_pods if pod.is_scheduled} | recovery.lost
+    placed = {pod.identity for pod in group.live_pods if pod.is_scheduled} | recovery.lost
     return _minimum_first(missing, group, placed) if is_gang else _leader_first(missing, group, placed)
 
 
-def _minimum_first(missing: list[Place], group: Group, placed: set[Place]) -> list[Place]:
+def _minimum_first(missing: list[PodIdentity], group: Group, placed: set[PodIdentity]) -> list[PodIdentity]:
     """While a gang's minimum has no nodes, the rest of the group must not take its room.
 
     Schedulers choose among the pods of a gang as they like; one that takes others first may never get round to it.
@@ -267,34 +270,34 @@ def _minimum_first(missing: list[Place], group: Group, placed: set[Place]) -> li
         role.name.lower(): gang.minimum_instances(schedule, role.name, group.replicas[role.name.lower()])
         for role in group.template.roles
     }
-    needed = [place for place in missing if place.instance < minimum[place.role]]
+    needed = [identity for identity in missing if identity.instance < minimum[identity.role]]
     if len(needed) == len(missing):
         return missing
-    places = group.shape.places(group.ordinal)
+    places = group.shape.identities(group.ordinal)
     return missing if all(p in placed for p in places if p.instance < minimum[p.role]) else needed
 
 
-def _leader_first(missing: list[Place], group: Group, placed: set[Place]) -> list[Place]:
+def _leader_first(missing: list[PodIdentity], group: Group, placed: set[PodIdentity]) -> list[PodIdentity]:
     """The followers' domain is the leader's: until it has one, a group that is spread is its leader alone.
 
     So a constraint that holds the leader back holds the group back. A gang has its nodes all at once and cannot wait.
     """
     if not group.template.topology_spread_constraints:
         return missing
-    leaders = [p for p in group.shape.places(group.ordinal) if topology.is_leader(p, group.template)]
+    leaders = [p for p in group.shape.identities(group.ordinal) if topology.is_leader(p, group.template)]
     return missing if all(p in placed for p in leaders) else [p for p in missing if p in leaders]
 
 
-def _rebuilt_places(group: Group, recovery: Recovery) -> set[Place]:
+def _rebuilt_places(group: Group, recovery: Recovery) -> set[PodIdentity]:
     """Places of the scopes whose rebuild starts now."""
     scopes = {rebuild.scope for rebuild in recovery.rebuilds}
-    return {place for place in group.shape.places(group.ordinal) if scopes.intersection(scopes_of(place))}
+    return {identity for identity in group.shape.identities(group.ordinal) if scopes.intersection(scopes_of(identity))}
 
 
-def _creation(place: Place, group: Group) -> CreatePod:
-    siblings = (pod.incarnation for pod in group.own_pods if pod.instance == (place.role, place.instance))
-    incarnation = max([incarnation_due(place, group.record), *siblings])
-    return CreatePod(place, names.pod_name(group.owner_name, *place), group.revision, incarnation)
+def _creation(identity: PodIdentity, group: Group) -> CreatePod:
+    siblings = (pod.incarnation for pod in group.own_pods if pod.instance == (identity.role, identity.instance))
+    incarnation = max([incarnation_due(identity, group.record), *siblings])
+    return CreatePod(identity, names.pod_name(group.owner_name, *identity), group.revision, incarnation)
 
 
 def _services(group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str]) -> Iterator[Action]:
@@ -385,12 +388,12 @@ def _pod_group_deletions(ordinal: int, stored_by_key: Mapping[PodGroupKey, PodGr
     ]
 
 
-def _obstacles(group: Group, pods: Iterable[str], reserved: Mapping[tuple[str, str], str]) -> Iterator[Trouble]:
+def _obstacles(group: Group, pods: Iterable[str], reserved: Mapping[tuple[str, str], str]) -> Iterator[Cause]:
     needed = [("PodGroup", group.name)] if group.template.gang_scheduler else []
     for key, role in _instances_with_workers(group):
         needed.append(("Service", names.service_name(group.owner_name, group.ordinal, role.name, key.instance)))
     for by in (*pods, *(reserved[name] for name in needed if name in reserved)):
-        yield Trouble(NAME_COLLISION, by)
+        yield Cause(NAME_COLLISION, by)
 
 
 def take_down(pods: Sequence[PodView], reason: str) -> list[Action]:

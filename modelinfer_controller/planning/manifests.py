@@ -16,7 +16,7 @@ import msgspec
 from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.modelinfer import API_VERSION, KIND
 from modelinfer_controller.planning import topology
-from modelinfer_controller.planning.observed import InstanceKey, Place
+from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.revision import (
     GangScheduler,
     Revision,
@@ -76,39 +76,41 @@ class PodKind(NamedTuple):
     is_leader: bool
 
 
-def pod_words(owner: OwnerIdentity, role: RoleTemplate, place: Place, incarnation: int) -> PodWords:
+def pod_words(owner: OwnerIdentity, role: RoleTemplate, identity: PodIdentity, incarnation: int) -> PodWords:
     return PodWords(
-        pod=names.pod_name(owner.name, *place),
-        group=names.group_name(owner.name, place.group),
-        role_id=names.role_id(role.name, place.instance),
-        entry_address=names.entry_address(owner.name, owner.namespace, place.group, place.role, place.instance),
-        worker_index=str(place.worker_index),
+        pod=names.pod_name(owner.name, *identity),
+        group=names.group_name(owner.name, identity.group),
+        role_id=names.role_id(role.name, identity.instance),
+        entry_address=names.entry_address(
+            owner.name, owner.namespace, identity.group, identity.role, identity.instance
+        ),
+        worker_index=str(identity.worker_index),
         incarnation=str(incarnation),
     )
 
 
-def pod_kind(template: RevisionTemplate, place: Place) -> PodKind:
-    return PodKind(is_entry=place.worker_index == 0, is_leader=topology.is_leader(place, template))
+def pod_kind(template: RevisionTemplate, identity: PodIdentity) -> PodKind:
+    return PodKind(is_entry=identity.worker_index == 0, is_leader=topology.is_leader(identity, template))
 
 
-def pod_body(owner: OwnerIdentity, revision: Revision, place: Place, incarnation: int) -> bytes:
-    """JSON of the pod at a place. Raises KeyError if the revision has no such role."""
-    role = _role(revision, place)
-    mould = _mould(owner, revision.name, revision.payload, place.role, pod_kind(revision.template, place))
-    return mould.cast(pod_words(owner, role, place, incarnation))
+def pod_body(owner: OwnerIdentity, revision: Revision, identity: PodIdentity, incarnation: int) -> bytes:
+    """JSON of the pod of an identity. Raises KeyError if the revision has no such role."""
+    role = _role(revision, identity)
+    mould = _mould(owner, revision.name, revision.payload, identity.role, pod_kind(revision.template, identity))
+    return mould.cast(pod_words(owner, role, identity, incarnation))
 
 
-def pod_labels(owner: OwnerIdentity, revision: Revision, place: Place) -> dict[str, str]:
-    """Our labels of the pod at a place; they win over the template's."""
-    role = _role(revision, place)
-    words = pod_words(owner, role, place, 0)
-    return _own_labels(owner, revision.name, role, words, pod_kind(revision.template, place))
+def pod_labels(owner: OwnerIdentity, revision: Revision, identity: PodIdentity) -> dict[str, str]:
+    """Our labels of a pod; they win over the template's."""
+    role = _role(revision, identity)
+    words = pod_words(owner, role, identity, 0)
+    return _own_labels(owner, revision.name, role, words, pod_kind(revision.template, identity))
 
 
-def _role(revision: Revision, place: Place) -> RoleTemplate:
-    role = revision.template.role(place.role)
+def _role(revision: Revision, identity: PodIdentity) -> RoleTemplate:
+    role = revision.template.role(identity.role)
     if role is None:
-        raise KeyError(f"revision {revision.name} has no role {place.role}")
+        raise KeyError(f"revision {revision.name} has no role {identity.role}")
     return role
 
 

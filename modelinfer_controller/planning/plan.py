@@ -45,9 +45,9 @@ def plan(assessment: Assessment) -> Plan:
 def _follows(action: Action) -> bool:
     """Whether it makes a pod that is drawn to its group's leader: schedulers take pods in the order they are made."""
     match action:
-        case CreatePod(place=place, revision=made_at):
+        case CreatePod(identity=identity, revision=made_at):
             template = made_at.template
-            return bool(template.topology_spread_constraints) and not topology.is_leader(place, template)
+            return bool(template.topology_spread_constraints) and not topology.is_leader(identity, template)
         case _:
             return False
 

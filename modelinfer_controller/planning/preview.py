@@ -32,8 +32,9 @@ from modelinfer_controller.planning.actions import (
 )
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.group import identity_of
-from modelinfer_controller.planning.observed import Observed, PodGroupKey, PodView
+from modelinfer_controller.planning.observed import Observed, PodGroupKey
 from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 from modelinfer_controller.planning.status import status_of
 
@@ -127,7 +128,7 @@ class _World:
         self._due = {
             pod.name: max(pod.created_at + starting, soonest)
             for pod in observed.pods
-            if not (pod.is_ready or pod.is_terminating or pod.finished_phase or pod.trouble is not None)
+            if not (pod.is_ready or pod.is_terminating or pod.finished_phase or pod.cause is not None)
         }
 
     def remember(self, status: Any) -> None:
@@ -141,7 +142,7 @@ class _World:
         for name in [name for name, due in self._due.items() if due <= self.now]:
             del self._due[name]
             self._pods[name] = replace(
-                self._pods[name], is_ready=True, ready_since=self.now, is_scheduled=True, trouble=None
+                self._pods[name], is_ready=True, ready_since=self.now, is_scheduled=True, cause=None
             )
         self._show()
         return True
@@ -207,7 +208,7 @@ class _World:
 
     def _end_pod_group(self, key: PodGroupKey) -> None:
         """Kubernetes' own goes with the group's last pod."""
-        has_pods = any(f"{self._identity.name}-{pod.place.group}" == key.name for pod in self._pods.values())
+        has_pods = any(f"{self._identity.name}-{pod.identity.group}" == key.name for pod in self._pods.values())
         if key.scheduler is GangScheduler.KUBERNETES and has_pods:
             stored = self._pod_groups[key]
             metadata = msgspec.structs.replace(stored.metadata, deletion_timestamp=self.now)
@@ -224,7 +225,7 @@ class _World:
         return PodView(
             name=action.name,
             uid=self._uid(),
-            place=action.place,
+            identity=action.identity,
             revision=revision.name,
             incarnation=action.incarnation,
             is_terminating=False,
@@ -237,8 +238,8 @@ class _World:
             ready_since=None,
             created_at=self.now,
             is_scheduled=True,
-            trouble=None,
-            labels=manifests.pod_labels(self._identity, revision, action.place),
+            cause=None,
+            labels=manifests.pod_labels(self._identity, revision, action.identity),
         )
 
 

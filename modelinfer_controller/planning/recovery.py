@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from modelinfer_controller.api import names
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord, RebuildRecord
-from modelinfer_controller.planning.observed import EPOCH, InstanceKey, Place, PodView
+from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
+from modelinfer_controller.planning.pod_view import EPOCH, PodView
 
 WHOLE_GROUP = "*"
 FIRST_BACKOFF = timedelta(seconds=10)
@@ -31,20 +32,20 @@ class GroupShape:
     pod_count_by_instance: Mapping[InstanceKey, int]
     role_names: Mapping[str, str]  # lower-case name -> name as written, which the record uses
 
-    def places(self, group: int) -> Iterator[Place]:
+    def identities(self, group: int) -> Iterator[PodIdentity]:
         for key, pod_count in self.pod_count_by_instance.items():
             for index in range(pod_count):
-                yield Place(group, key.role, key.instance, index)
+                yield PodIdentity(group, key.role, key.instance, index)
 
     def __contains__(self, pod: PodView) -> bool:
-        return pod.place.worker_index < self.pod_count_by_instance.get(pod.instance, 0)
+        return pod.identity.worker_index < self.pod_count_by_instance.get(pod.instance, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A reason to rebuild, and from when on: the grace period's end."""
 
-    place: Place
+    identity: PodIdentity
     pod: str
     why: str
     failed_at: datetime | None  # None: deleted, and nobody knows when
@@ -80,7 +81,7 @@ class Recovery:
     postponed: tuple[Postponed, ...] = ()
     acknowledge: tuple[PodView, ...] = ()  # recovered in time, or not ours to judge: not held against them later
     note_failure: tuple[tuple[PodView, datetime], ...] = ()
-    lost: frozenset[Place] = frozenset()  # deleted by someone else: made again with their scope, not one by one
+    lost: frozenset[PodIdentity] = frozenset()  # deleted by someone else: made again with their scope, not one by one
     requeue_at: datetime | None = None
 
 
@@ -103,31 +104,31 @@ def is_settled(record: GroupRecord) -> bool:
     return any(record.complete.values()) or bool(record.rebuilds)
 
 
-def scopes_of(place: Place) -> tuple[str, str, str]:
+def scopes_of(identity: PodIdentity) -> tuple[str, str, str]:
     """Every scope that a pod can be rebuilt in, widest first."""
-    instance = f"{place.role}-{place.instance}"
-    return WHOLE_GROUP, instance, f"{instance}/{place.worker_index}"
+    instance = f"{identity.role}-{identity.instance}"
+    return WHOLE_GROUP, instance, f"{instance}/{identity.worker_index}"
 
 
-def scope_of(place: Place, policy: RecoveryPolicy) -> str:
+def scope_of(identity: PodIdentity, policy: RecoveryPolicy) -> str:
     match policy:
         case RecoveryPolicy.INFER_GROUP_RECREATE:
             return WHOLE_GROUP
         case RecoveryPolicy.ROLE_RECREATE:
-            return scopes_of(place)[1]
+            return scopes_of(identity)[1]
         case RecoveryPolicy.NONE:
-            return scopes_of(place)[2]
+            return scopes_of(identity)[2]
 
 
-def incarnation_due(place: Place, record: GroupRecord) -> int:
-    """The incarnation that the pod at this place is to have at least."""
+def incarnation_due(identity: PodIdentity, record: GroupRecord) -> int:
+    """The incarnation that the pod of this identity is to have at least."""
     if not record.rebuilds:
         return 0
-    return max((record.rebuilds[s].incarnation for s in scopes_of(place) if s in record.rebuilds), default=0)
+    return max((record.rebuilds[s].incarnation for s in scopes_of(identity) if s in record.rebuilds), default=0)
 
 
 def is_condemned(pod: PodView, record: GroupRecord) -> bool:
-    return pod.incarnation < incarnation_due(pod.place, record)
+    return pod.incarnation < incarnation_due(pod.identity, record)
 
 
 def blocked_scopes(pods: Iterable[PodView], record: GroupRecord) -> frozenset[str]:
@@ -137,7 +138,7 @@ def blocked_scopes(pods: Iterable[PodView], record: GroupRecord) -> frozenset[st
     return frozenset(
         scope
         for pod in pods
-        for scope in scopes_of(pod.place)
+        for scope in scopes_of(pod.identity)
         if scope in record.rebuilds and pod.incarnation < record.rebuilds[scope].incarnation
     )
 
@@ -148,8 +149,8 @@ def is_timeless(ground: Ground) -> bool:
         return False
     if not is_settled(ground.record):
         return True
-    present = {pod.place for pod in ground.pods}
-    return all(place in present for place in ground.shape.places(ground.group))
+    present = {pod.identity for pod in ground.pods}
+    return all(identity in present for identity in ground.shape.identities(ground.group))
 
 
 def recover(ground: Ground) -> Recovery:
@@ -162,16 +163,16 @@ def recover(ground: Ground) -> Recovery:
             continue
         match _judge(pod, ground, record):
             case Trigger() as trigger:
-                triggers.setdefault(scope_of(pod.place, ground.policy), []).append(trigger)
+                triggers.setdefault(scope_of(pod.identity, ground.policy), []).append(trigger)
             case "recovered":
                 acknowledge.append(pod)
             case None:
                 pass
     lost = tuple(_missing(ground, record))
     for trigger in lost:
-        triggers.setdefault(scope_of(trigger.place, ground.policy), []).append(trigger)
+        triggers.setdefault(scope_of(trigger.identity, ground.policy), []).append(trigger)
     decided = _decide(ground, record, triggers)
-    return replace(decided, acknowledge=tuple(acknowledge), lost=frozenset(trigger.place for trigger in lost))
+    return replace(decided, acknowledge=tuple(acknowledge), lost=frozenset(trigger.identity for trigger in lost))
 
 
 def _decide(ground: Ground, record: GroupRecord, triggers: Mapping[str, Sequence[Trigger]]) -> Recovery:
@@ -192,23 +193,23 @@ def _decide(ground: Ground, record: GroupRecord, triggers: Mapping[str, Sequence
 
 def _judge(pod: PodView, ground: Ground, record: GroupRecord) -> Trigger | str | None:
     """A Trigger, "recovered", or None for a pod that needs nothing."""
-    why = pod.trouble
+    why = pod.cause
     detail = f"{why.reason}: {why.message}" if why is not None else ""
     if pod.is_terminating:
         if ground.policy is RecoveryPolicy.NONE or not _was_built(pod, ground, record):
             return None
-        return Trigger(pod.place, pod.name, "was deleted", None, ground.now)
+        return Trigger(pod.identity, pod.name, "was deleted", None, ground.now)
     failed_at = min(pod.failed_at or ground.now, ground.now)
     due = failed_at + ground.grace
     if pod.finished_phase:
-        return Trigger(pod.place, pod.name, f"has finished ({detail})", failed_at, due)
+        return Trigger(pod.identity, pod.name, f"has finished ({detail})", failed_at, due)
     if not pod.has_new_restarts:
         return None
     if ground.policy is RecoveryPolicy.NONE:
         return "recovered" if pod.is_ready else None
     if pod.is_ready and ground.grace and (pod.ready_since or EPOCH) <= due:
         return "recovered"
-    return Trigger(pod.place, pod.name, f"has restarted ({detail})" if detail else "has restarted", failed_at, due)
+    return Trigger(pod.identity, pod.name, f"has restarted ({detail})" if detail else "has restarted", failed_at, due)
 
 
 def _was_built(pod: PodView, ground: Ground, record: GroupRecord) -> bool:
@@ -229,23 +230,23 @@ def _missing(ground: Ground, record: GroupRecord) -> Iterator[Trigger]:
     """Pods that were there and are not. Policy None simply makes them again."""
     if ground.policy is RecoveryPolicy.NONE or not record.complete:
         return
-    present = {pod.place for pod in ground.pods}
-    for place in ground.shape.places(ground.group):
-        key = InstanceKey(place.role, place.instance)
-        if place not in present and _is_complete(key, ground, record):
-            yield Trigger(place, names.pod_name(ground.owner, *place), "was deleted", None, ground.now)
+    present = {pod.identity for pod in ground.pods}
+    for identity in ground.shape.identities(ground.group):
+        key = InstanceKey(identity.role, identity.instance)
+        if identity not in present and _is_complete(key, ground, record):
+            yield Trigger(identity, names.pod_name(ground.owner, *identity), "was deleted", None, ground.now)
 
 
 def _verdict(scope: str, triggers: Sequence[Trigger], ground: Ground, record: GroupRecord) -> Rebuild | Postponed:
     last = record.rebuilds.get(scope, RebuildRecord())
     backoff = backoff_after(last.attempt)
     due_by_trigger = [(_due(trigger, last, backoff), trigger) for trigger in triggers]
-    due, trigger = min(due_by_trigger, key=lambda pair: (pair[0], pair[1].place))
+    due, trigger = min(due_by_trigger, key=lambda pair: (pair[0], pair[1].identity))
     attempt = last.attempt + 1
     if due > ground.now:
         return Postponed(scope, trigger, due, attempt, is_backoff=due > trigger.due)
     raised = 1 + max(
-        (pod.incarnation for pod in ground.pods if scope in scopes_of(pod.place)),
+        (pod.incarnation for pod in ground.pods if scope in scopes_of(pod.identity)),
         default=max((rebuild.incarnation for rebuild in record.rebuilds.values()), default=0),
     )
     incarnation = max(raised, last.incarnation + 1)
@@ -273,7 +274,7 @@ def _unnoted(ground: Ground, postponed: Iterable[Postponed]) -> Iterator[tuple[P
             and not pod.has_failure_note
             and (not pod.finished_phase or pod.failed_at is None or pod.failed_at > ground.now)
             and pod in ground.shape
-            and scope_of(pod.place, ground.policy) in waiting
+            and scope_of(pod.identity, ground.policy) in waiting
         ):
             yield pod, min(pod.failed_at or ground.now, ground.now)
 
@@ -285,8 +286,8 @@ def _has_failed(pod: PodView) -> bool:
 def _noting_completeness(ground: Ground) -> GroupRecord:
     """The record with what the pods show: which instances, and which rebuilt scopes, have all their pods."""
     record = ground.record
-    live = {pod.place for pod in ground.pods if not pod.is_terminating and not is_condemned(pod, record)}
-    missing = {InstanceKey(p.role, p.instance) for p in ground.shape.places(ground.group) if p not in live}
+    live = {pod.identity for pod in ground.pods if not pod.is_terminating and not is_condemned(pod, record)}
+    missing = {InstanceKey(p.role, p.instance) for p in ground.shape.identities(ground.group) if p not in live}
     rebuilds = {
         scope: rebuild
         if rebuild.complete or any(_is_within(key, scope) for key in missing) or not live
@@ -303,7 +304,9 @@ def _is_within(key: InstanceKey, scope: str) -> bool:
 
 def _exists(scope: str, ground: Ground) -> bool:
     """Whether the scope is still part of the group: a role that was scaled down takes its records along."""
-    return scope == WHOLE_GROUP or any(scope in scopes_of(place)[1:] for place in ground.shape.places(ground.group))
+    return scope == WHOLE_GROUP or any(
+        scope in scopes_of(identity)[1:] for identity in ground.shape.identities(ground.group)
+    )
 
 
 def _complete(ground: Ground, missing: set[InstanceKey]) -> dict[str, int]:
@@ -327,7 +330,7 @@ def _healthy(
     healthy: set[str] = set()
     healthy_at: list[datetime] = []
     for scope, rebuild in record.rebuilds.items():
-        pods = [pod for pod in ground.pods if scope in scopes_of(pod.place)]
+        pods = [pod for pod in ground.pods if scope in scopes_of(pod.identity)]
         if not rebuild.complete or scope in triggers or not all(pod.is_ready for pod in pods):
             continue
         since = max((pod.ready_since or ground.now for pod in pods), default=ground.now)

@@ -6,7 +6,7 @@ from math import ceil, floor
 
 from modelinfer_controller.api.modelinfer import IntOrString, ModelInferSpec
 from modelinfer_controller.api.status import GroupRecord
-from modelinfer_controller.planning.observed import PodView
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import RevisionTemplate
 
 
@@ -62,5 +62,5 @@ def role_replicas(
 def _kept(role: str, template: RevisionTemplate, record: GroupRecord, pods: Sequence[PodView]) -> int:
     if role in record.complete:
         return record.complete[role]
-    seen = [pod.place.instance + 1 for pod in pods if pod.place.role == role.lower()]
+    seen = [pod.identity.instance + 1 for pod in pods if pod.identity.role == role.lower()]
     return max(seen) if seen else template.role_replicas.get(role, 1)

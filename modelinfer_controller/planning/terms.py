@@ -15,7 +15,8 @@ from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec, RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning.manifests import OwnerIdentity
-from modelinfer_controller.planning.observed import GangSupport, Owner, PodGroupKey, PodView
+from modelinfer_controller.planning.observed import GangSupport, Owner, PodGroupKey
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import Revision
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.modelinfer import TopologySpreadConstraint
-from modelinfer_controller.planning.observed import Place
+from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.revision import RevisionTemplate
 
 FOLLOWER_WEIGHT = 100  # the highest there is: the group's domain comes before other preferences
 
 
-def is_leader(place: Place, template: RevisionTemplate) -> bool:
-    return place.role == template.roles[0].name.lower() and place.instance == 0 and place.worker_index == 0
+def is_leader(identity: PodIdentity, template: RevisionTemplate) -> bool:
+    return identity.role == template.roles[0].name.lower() and identity.instance == 0 and identity.worker_index == 0
 
 
 def add_leader_constraints(spec: dict[str, Any], owner: str, constraints: Sequence[TopologySpreadConstraint]) -> None:

@@ -18,7 +18,7 @@ from modelinfer_controller.app.metrics.registry import Metrics
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.group import Group
-from modelinfer_controller.planning.observed import PodView
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import Trigger
 
 STARTUP_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)  # large models load for minutes

@@ -18,8 +18,8 @@ from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod,
 from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import Failure, cause_of
 from modelinfer_controller.planning.group import NAME_COLLISION, Group
-from modelinfer_controller.planning.observed import PodView
 from modelinfer_controller.planning.plan import plan, scope_text
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import Postponed, is_condemned
 from modelinfer_controller.planning.rollout import Rule, Waiting
 
@@ -178,10 +178,10 @@ def _lost_at(view: PodView, pod: Pod) -> datetime:
 
 def _details(group: Group, snapshot: Snapshot, diagnostics: Diagnostics, message: str) -> Iterator[str]:
     """Beyond the first cause: other troubled pods, what keeps terminating ones, nodes that are not well, Events."""
-    troubled = [pod for pod in group.live_pods if pod.trouble is not None and pod.name not in message]
-    for reason, pods in groupby(troubled, key=lambda pod: pod.trouble.reason if pod.trouble else ""):
+    troubled = [pod for pod in group.live_pods if pod.cause is not None and pod.name not in message]
+    for reason, pods in groupby(troubled, key=lambda pod: pod.cause.reason if pod.cause else ""):
         found = list(pods)
-        words = found[0].trouble.message if found[0].trouble and reason not in message else ""
+        words = found[0].cause.message if found[0].cause and reason not in message else ""
         yield f"also {reason}: {_some([pod.name for pod in found])}{f': {words}' if words else ''}"
     for view in group.pods:
         pod = snapshot.pods[view.name]
@@ -317,7 +317,7 @@ def _postponed_text(ordinal: int, waiting: Postponed, found: Assessment) -> Next
 
 
 def _nothing(found: Assessment, group: Group) -> str:
-    troubled = next((pod for pod in group.live_pods if pod.trouble is not None), None)
+    troubled = next((pod for pod in group.live_pods if pod.cause is not None), None)
     waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
     if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
         return "nothing: the scheduler places the pods as soon as it finds room for them"

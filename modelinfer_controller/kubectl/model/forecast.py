@@ -10,7 +10,8 @@ from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
 from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import cause_of
-from modelinfer_controller.planning.observed import Observed, Place
+from modelinfer_controller.planning.observed import Observed
+from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.preview import Preview, Step, preview
 
 UNKNOWN_START = timedelta(minutes=1)
@@ -119,21 +120,21 @@ def _is_old(found: Assessment, ordinal: int) -> bool:
 
 def _restarted(observed: Observed, seen: Preview) -> list[int]:
     """Groups that are replaced, or of which a pod is made again where one was deleted; in order."""
-    there = {pod.place for pod in observed.pods}
-    lost: set[Place] = {pod.place for pod in observed.pods if pod.is_terminating}
+    there = {pod.identity for pod in observed.pods}
+    lost: set[PodIdentity] = {pod.identity for pod in observed.pods if pod.is_terminating}
     order: dict[int, None] = {}
     for step in seen.steps:
         order |= dict.fromkeys(step.replaced)
         for action in step.actions:
             if isinstance(action, DeletePod):
-                lost.add(action.place)
-            elif isinstance(action, CreatePod) and action.place in lost & there:
-                order[action.place.group] = None
+                lost.add(action.identity)
+            elif isinstance(action, CreatePod) and action.identity in lost & there:
+                order[action.identity.group] = None
     return list(order)
 
 
 def _created_groups(seen: Preview) -> set[int]:
-    return {action.place.group for step in seen.steps for action in step.actions if isinstance(action, CreatePod)}
+    return {action.identity.group for step in seen.steps for action in step.actions if isinstance(action, CreatePod)}
 
 
 def _count(seen: Preview, kind: type[Action]) -> int:

@@ -20,8 +20,8 @@ from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import Manifest, crd_path
 from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import cause_of
-from modelinfer_controller.planning.observed import place_of
 from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.preview import is_as_specified
 from modelinfer_controller.simulator.apiserver.cel_rules import Unsupported
 from modelinfer_controller.simulator.apiserver.status_errors import StatusError
@@ -224,8 +224,8 @@ async def _fail(each: GroupFailure, name: str, cluster: SimulatedControlPlane, t
     pods = (await cluster.client("kubectl").list_all(PODS, NAMESPACE)).items
     at = cluster.clock.now() - timeline.started_at
     for pod in sorted(pods, key=lambda pod: pod.metadata.name):
-        place = place_of(name, pod.metadata.name)
-        if place is not None and place.group == each.group and not pod.metadata.is_terminating:
+        identity = parse_pod_name(name, pod.metadata.name)
+        if identity is not None and identity.group == each.group and not pod.metadata.is_terminating:
             try:
                 cluster.kubelet.exit_container(ObjectName(NAMESPACE, pod.metadata.name))
             except KeyError:

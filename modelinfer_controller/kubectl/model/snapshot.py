@@ -21,7 +21,8 @@ from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, POD
 from modelinfer_controller.kubectl.model.access import allowed_to
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.assess import Assessment, assess
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, view_pod
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
+from modelinfer_controller.planning.pod_view import view_pod
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 T = TypeVar("T", bound=KubeObject)

@@ -9,7 +9,7 @@ from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.group import Group
-from modelinfer_controller.planning.observed import PodView
+from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import RoleTemplate
 
 ZONE = "topology.kubernetes.io/zone"
@@ -158,8 +158,8 @@ def _state(ordinal: int, snapshot: Snapshot) -> str:
 def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> RoleNode:
     name = role.name.lower()
     replicas = group.replicas[name]
-    last = max([replicas - 1, *(pod.place.instance for pod in group.pods if pod.place.role == name)])
-    views = {pod.place[2:]: pod for pod in group.pods if pod.place.role == name}
+    last = max([replicas - 1, *(pod.identity.instance for pod in group.pods if pod.identity.role == name)])
+    views = {pod.identity[2:]: pod for pod in group.pods if pod.identity.role == name}
     instances = tuple(
         _instance(role, instance, instance < replicas, views, snapshot, domains) for instance in range(last + 1)
     )
@@ -216,8 +216,8 @@ def _pod(
 def pod_status(view: PodView, pod: Pod) -> str:
     if view.is_terminating:
         return "Terminating"
-    if view.trouble is not None:
-        return view.trouble.reason
+    if view.cause is not None:
+        return view.cause.reason
     return "NotReady" if pod.status.phase == "Running" and not view.is_ready else pod.status.phase or "Pending"
 
 

@@ -24,8 +24,9 @@ from modelinfer_controller.planning.actions import (
 )
 from modelinfer_controller.planning.assess import assess
 from modelinfer_controller.planning.group import identity_of
-from modelinfer_controller.planning.observed import Observed, Owner, Place
+from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import NAMESPACE, Shell
 
@@ -110,7 +111,7 @@ async def test_a_pod_of_ours_that_lost_its_labels_gets_them_back(shell: Shell) -
 async def test_a_successor_of_the_same_name_survives_the_deletion(shell: Shell) -> None:
     stored = await shell.model_infer()
     await foreign_pod(shell, "demo-0-decode-0-0")
-    outdated = DeletePod(Place(0, "decode", 0, 0), "demo-0-decode-0-0", "a-uid-of-before", "is replaced")
+    outdated = DeletePod(PodIdentity(0, "decode", 0, 0), "demo-0-decode-0-0", "a-uid-of-before", "is replaced")
     execution = await executor(shell).execute(Plan(stages=((outdated,),)), identity_of(owner_of(stored)))
     assert not execution.failures
     assert await pod_names(shell) == ["demo-0-decode-0-0"]

@@ -7,7 +7,8 @@ import msgspec
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
-from modelinfer_controller.planning.observed import GangSupport, place_of
+from modelinfer_controller.planning.observed import GangSupport
+from modelinfer_controller.planning.pod_identity import parse_pod_name
 from planning.world import NAME, World
 
 
@@ -30,7 +31,7 @@ def live_pods(world: World, group: int) -> dict[str, Pod]:
     return {
         name: pod
         for name, pod in world.pods.items()
-        if (place := place_of(NAME, name)) and place.group == group and not pod.metadata.is_terminating
+        if (identity := parse_pod_name(NAME, name)) and identity.group == group and not pod.metadata.is_terminating
     }
 
 
@@ -113,14 +114,14 @@ def check_as_specified(world: World) -> None:
 
 
 def _role(pod: str) -> str:
-    place = place_of(NAME, pod)
-    assert place is not None
-    return place.role
+    identity = parse_pod_name(NAME, pod)
+    assert identity is not None
+    return identity.role
 
 
 def _seen(pods: dict[str, Pod], group: int, role: str) -> int:
-    places = [place_of(NAME, name) for name in pods]
-    return max((place.instance + 1 for place in places if place is not None and place.role == role), default=0)
+    identities = [parse_pod_name(NAME, name) for name in pods]
+    return max((found.instance + 1 for found in identities if found is not None and found.role == role), default=0)
 
 
 def check_status(world: World, replicas: int) -> None:

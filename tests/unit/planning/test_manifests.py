@@ -7,16 +7,16 @@ import pytest
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.planning.manifests import OwnerIdentity, pod_body
-from modelinfer_controller.planning.observed import Place, place_of
+from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.revision import GangScheduler, payload_of_spec, resolve
 from planning.world import NAME, NAMESPACE, UID, Spec, World, a_role, a_spec, pod_name
 
 IDENTITY = OwnerIdentity(NAMESPACE, NAME, UID)
 
 
-def render(spec: Spec, place: Place, gang: GangScheduler | None = None) -> Any:
+def render(spec: Spec, identity: PodIdentity, gang: GangScheduler | None = None) -> Any:
     revision = resolve(NAME, payload_of_spec(json.dumps(spec).encode(), gang), [], [], {})
-    return json.loads(pod_body(IDENTITY, revision, place, 3))
+    return json.loads(pod_body(IDENTITY, revision, identity, 3))
 
 
 def environment(pod: Any, kind: str = "containers", index: int = 0) -> list[tuple[str, str]]:
@@ -25,7 +25,7 @@ def environment(pod: Any, kind: str = "containers", index: int = 0) -> list[tupl
 
 def test_a_pod_has_its_names_labels_owner_and_environment() -> None:
     spec = a_spec(1, a_role("Prefill", 2, workers=2), schedulerName="mine")
-    pod = render(spec, Place(7, "prefill", 1, 2))
+    pod = render(spec, PodIdentity(7, "prefill", 1, 2))
     assert pod["metadata"]["name"] == "m-7-prefill-1-2"
     own = {
         well_known.NAME: "m",
@@ -48,13 +48,13 @@ def test_a_pod_has_its_names_labels_owner_and_environment() -> None:
 def test_entry_pods_are_labelled_and_one_leads_the_group() -> None:
     spec = a_spec(1, a_role("Prefill", 2, workers=1), a_role("decode"))
 
-    def marks(place: Place) -> set[str]:
-        return {well_known.ENTRY, well_known.GROUP_LEADER} & set(render(spec, place)["metadata"]["labels"])
+    def marks(identity: PodIdentity) -> set[str]:
+        return {well_known.ENTRY, well_known.GROUP_LEADER} & set(render(spec, identity)["metadata"]["labels"])
 
-    assert marks(Place(0, "prefill", 0, 0)) == {well_known.ENTRY, well_known.GROUP_LEADER}
-    assert marks(Place(0, "prefill", 1, 0)) == {well_known.ENTRY}
-    assert marks(Place(0, "decode", 0, 0)) == {well_known.ENTRY}
-    assert marks(Place(0, "prefill", 0, 1)) == set()
+    assert marks(PodIdentity(0, "prefill", 0, 0)) == {well_known.ENTRY, well_known.GROUP_LEADER}
+    assert marks(PodIdentity(0, "prefill", 1, 0)) == {well_known.ENTRY}
+    assert marks(PodIdentity(0, "decode", 0, 0)) == {well_known.ENTRY}
+    assert marks(PodIdentity(0, "prefill", 0, 1)) == set()
 
 
 def test_ours_win_over_the_templates_and_the_rest_of_the_template_is_kept() -> None:
@@ -68,7 +68,7 @@ def test_ours_win_over_the_templates_and_the_rest_of_the_template_is_kept() -> N
         "containers": [{"name": "c", "image": "i", "env": [{"name": "A", "value": "$(ENTRY_ADDRESS)"}]}],
         "hostNetwork": True,
     }
-    pod = render(a_spec(1, role), Place(0, "decode", 0, 0))
+    pod = render(a_spec(1, role), PodIdentity(0, "decode", 0, 0))
     assert pod["metadata"]["labels"].items() >= {"app": "x", well_known.ROLE: "decode"}.items()
     assert pod["metadata"]["annotations"] == {"note": "y", well_known.INCARNATION: "3"}
     assert pod["spec"]["hostNetwork"] is True
@@ -81,12 +81,12 @@ def test_what_a_user_wrote_is_never_taken_for_a_mark() -> None:
     role = a_role("decode")
     text = '<<modelinfer>>0<<modelinfer>> <<<modelinfer>>>1 \\d " é'
     role["entryTemplate"]["spec"]["containers"][0]["args"] = [text]
-    assert render(a_spec(1, role), Place(0, "decode", 0, 0))["spec"]["containers"][0]["args"] == [text]
+    assert render(a_spec(1, role), PodIdentity(0, "decode", 0, 0))["spec"]["containers"][0]["args"] == [text]
 
 
 def test_a_worker_without_a_template_uses_the_entrys() -> None:
     role = {**a_role("decode"), "workerReplicas": 1}
-    assert render(a_spec(1, role), Place(0, "decode", 0, 1))["spec"]["containers"][0]["image"] == "v1"
+    assert render(a_spec(1, role), PodIdentity(0, "decode", 0, 1))["spec"]["containers"][0]["image"] == "v1"
 
 
 def test_one_headless_service_for_each_instance_with_workers_selects_exactly_its_entry_pod() -> None:
@@ -102,11 +102,11 @@ def test_one_headless_service_for_each_instance_with_workers_selects_exactly_its
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "identity"),
     [
-        ("m-0-decode-0-0", Place(0, "decode", 0, 0)),
-        ("m-12-a-0-3-4", Place(12, "a-0", 3, 4)),
-        ("m-1-2-3-4", Place(1, "2", 3, 4)),
+        ("m-0-decode-0-0", PodIdentity(0, "decode", 0, 0)),
+        ("m-12-a-0-3-4", PodIdentity(12, "a-0", 3, 4)),
+        ("m-1-2-3-4", PodIdentity(1, "2", 3, 4)),
         ("m-00-decode-0-0", None),
         ("m-0-Decode-0-0", None),
         ("m-decode-0-0", None),
@@ -115,8 +115,8 @@ def test_one_headless_service_for_each_instance_with_workers_selects_exactly_its
         ("m", None),
     ],
 )
-def test_a_pods_place_is_read_from_its_name(name: str, place: Place | None) -> None:
-    assert place_of("m", name) == place
+def test_a_pods_identity_is_read_from_its_name(name: str, identity: PodIdentity | None) -> None:
+    assert parse_pod_name("m", name) == identity
 
 
 ZONES = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
@@ -125,7 +125,7 @@ ZONES = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAny
 def test_the_leader_carries_the_constraint_and_counts_leaders_of_this_modelinfer() -> None:
     role = a_role("decode", 2)
     role["entryTemplate"]["spec"]["topologySpreadConstraints"] = [{"topologyKey": "rack"}]
-    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), Place(1, "decode", 0, 0))
+    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), PodIdentity(1, "decode", 0, 0))
     mine, ours = pod["spec"]["topologySpreadConstraints"]
     assert mine == {"topologyKey": "rack"}, "the template's own are kept"
     assert ours == {
@@ -138,7 +138,7 @@ def test_the_leader_carries_the_constraint_and_counts_leaders_of_this_modelinfer
 def test_a_label_selector_picks_which_leaders_count() -> None:
     given = {"matchLabels": {"app": "llm"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}
     constraint = {"topologyKey": "zone", "labelSelector": given}
-    pod = render(a_spec(1, topologySpreadConstraints=[constraint]), Place(0, "decode", 0, 0))
+    pod = render(a_spec(1, topologySpreadConstraints=[constraint]), PodIdentity(0, "decode", 0, 0))
     selector = pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]
     assert selector["matchLabels"] == {"app": "llm", well_known.GROUP_LEADER: "true"}
     assert selector["matchExpressions"][0]["key"] == "x"
@@ -151,7 +151,7 @@ def test_the_other_pods_of_the_group_prefer_the_leaders_domain() -> None:
         "nodeAffinity": {"x": 1},
         "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]},
     }
-    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), Place(1, "decode", 1, 0))
+    pod = render(a_spec(3, role, topologySpreadConstraints=ZONES), PodIdentity(1, "decode", 1, 0))
     affinity = pod["spec"]["affinity"]
     assert affinity["nodeAffinity"] == {"x": 1}
     own, ours = affinity["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
@@ -163,5 +163,5 @@ def test_the_other_pods_of_the_group_prefer_the_leaders_domain() -> None:
 
 
 def test_without_constraints_the_template_is_left_as_it_is() -> None:
-    spec = render(a_spec(1, a_role("decode", 2)), Place(0, "decode", 1, 0))["spec"]
+    spec = render(a_spec(1, a_role("decode", 2)), PodIdentity(0, "decode", 1, 0))["spec"]
     assert spec.keys() == {"containers"}

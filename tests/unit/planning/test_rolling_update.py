@@ -17,7 +17,7 @@ def rolling(replicas: int = 5, **kwargs: object) -> World:
 def taken_down(world: World) -> list[int]:
     """Reconcile once; which groups were taken down, in the order in which it happened."""
     done = world.reconcile()
-    return list(dict.fromkeys(a.place.group for a in done.actions if isinstance(a, DeletePod)))
+    return list(dict.fromkeys(a.identity.group for a in done.actions if isinstance(a, DeletePod)))
 
 
 def steps(world: World, limit: int = 60) -> list[list[int]]:
@@ -231,7 +231,7 @@ def test_groups_of_a_scale_up_are_made_at_once_and_count_for_the_pace_rule() -> 
     world = rolling(3)
     world.edit(replicas=5)
     done = world.reconcile()
-    assert {a.place.group for a in done.actions if isinstance(a, CreatePod)} == {3, 4}
+    assert {a.identity.group for a in done.actions if isinstance(a, CreatePod)} == {3, 4}
     assert not [a for a in done.actions if isinstance(a, DeletePod)]
     world.kubelet()
     assert taken_down(world) == [2]

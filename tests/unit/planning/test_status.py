@@ -68,7 +68,7 @@ def test_a_crash_loop_is_named_with_its_exit_code() -> None:
 def test_what_the_server_refused_is_the_first_cause() -> None:
     world = World(a_spec(2))
     quota = Failure("Forbidden", "exceeded quota: gpus")
-    world.reconcile(lambda action: quota if isinstance(action, CreatePod) and action.place.group == 1 else None)
+    world.reconcile(lambda action: quota if isinstance(action, CreatePod) and action.identity.group == 1 else None)
     world.kubelet()
     world.reconcile(lambda action: quota if isinstance(action, CreatePod) else None)
     available = world.condition("Available")

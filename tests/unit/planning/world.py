@@ -51,17 +51,10 @@ from modelinfer_controller.planning.actions import (
 from modelinfer_controller.planning.assess import Assessment, assess
 from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.gang import API_VERSIONS
-from modelinfer_controller.planning.observed import (
-    GangSupport,
-    Observed,
-    Owner,
-    Place,
-    PodGroupKey,
-    PodView,
-    place_of,
-    view_pod,
-)
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
 from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
+from modelinfer_controller.planning.pod_view import PodView, view_pod
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
 from modelinfer_controller.planning.status import status_of
 
@@ -278,8 +271,8 @@ class World:
                 self.services[name] = patched
             case DeleteService(_, name, uid):
                 assert self.services.pop(name).metadata.uid == uid
-            case CreatePod(place, name, revision, incarnation):
-                self._create_pod(place, name, manifests.pod_body(self.identity, revision, place, incarnation))
+            case CreatePod(identity, name, revision, incarnation):
+                self._create_pod(identity, name, manifests.pod_body(self.identity, revision, identity, incarnation))
                 assert revision.name in self.revisions, f"{name} is of revision {revision.name}, which is not stored"
             case PatchPodMetadata(_, name, uid, own_labels, annotations):
                 pod = self.pods[name]
@@ -302,10 +295,10 @@ class World:
     def identity(self) -> manifests.OwnerIdentity:
         return manifests.OwnerIdentity(NAMESPACE, NAME, UID)
 
-    def _create_pod(self, place: Place, name: str, body: bytes) -> None:
+    def _create_pod(self, identity: PodIdentity, name: str, body: bytes) -> None:
         assert name not in self.pods, f"pod {name} exists"
         assert ("Pod", name) not in self.reserved, f"the name {name} is another's"
-        assert place_of(NAME, name) == place
+        assert parse_pod_name(NAME, name) == identity
         raw = msgspec.json.decode(body)
         self._check_gang(raw)
         pod: Pod = self._born(decode(Pod, body))
@@ -473,9 +466,9 @@ class World:
         """Ordinal -> images of its pods that are not going away; ordinals by number."""
         found: dict[int, set[str]] = {}
         for name, pod in self.pods.items():
-            place = place_of(NAME, name)
-            if place is not None and not pod.metadata.is_terminating:
-                found.setdefault(place.group, set()).add(self.images[name])
+            identity = parse_pod_name(NAME, name)
+            if identity is not None and not pod.metadata.is_terminating:
+                found.setdefault(identity.group, set()).add(self.images[name])
         return dict(sorted(found.items()))
 
     def uids(self) -> dict[str, str]:
