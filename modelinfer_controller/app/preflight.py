@@ -7,7 +7,7 @@ from typing import Any
 
 from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
+from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
 from modelinfer_controller.kube.client import Client
@@ -63,8 +63,7 @@ async def check_cluster(client: Client, namespaces: Sequence[str], *, lease: Obj
     """lease: None without leader election. Raises Exit."""
     try:
         await _require_crd(client)
-        served = [resource for resource in POD_GROUPS.values() if await is_resource_served(client, resource)]
-        await _require_permissions(client, list(_needed(namespaces, served, lease)))
+        await _require_permissions(client, list(_needed(namespaces, lease)))
     except TransportError as error:
         raise Exit(ExitCode.NO_CLUSTER, f"no cluster: nobody answers: {error}") from error
     except Unauthorized as error:
@@ -86,13 +85,12 @@ def crd_missing() -> Exit:
     return Exit(ExitCode.CRD_MISSING, f"the CRD {MODEL_INFERS} is not installed: `{INSTALL_CRD}` installs it")
 
 
-def _needed(
-    namespaces: Sequence[str], served: Iterable[Resource[Any]], lease: ObjectName | None
-) -> Iterable[Permission]:
+def _needed(namespaces: Sequence[str], lease: ObjectName | None) -> Iterable[Permission]:
+    """PodGroups are not among it: without them everything works but gangs, and a condition names what is missing."""
     for namespace in namespaces or (None,):
         yield from (_permission(verb, MODEL_INFERS, namespace) for verb in WATCH)
         yield _permission("patch", MODEL_INFERS, namespace, "status")
-        written: tuple[Resource[Any], ...] = (PODS, SERVICES, CONTROLLER_REVISIONS, *served)
+        written: tuple[Resource[Any], ...] = (PODS, SERVICES, CONTROLLER_REVISIONS)
         for resource in written:
             yield from (_permission(verb, resource, namespace) for verb in WATCH_AND_WRITE)
     if lease is not None:

@@ -18,6 +18,7 @@ from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.expectations import Expectations
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
+from modelinfer_controller.planning.observed import GangSupport
 from modelinfer_controller.planning.revision import GangScheduler
 
 T = TypeVar("T", bound=KubeObject)
@@ -87,6 +88,13 @@ class Caches:
     async def wait_for_sync(self) -> None:
         for informer in self.informers:
             await informer.wait_for_sync()
+
+    def gang_support(self) -> GangSupport:
+        """Which PodGroup APIs can be used now, and why not."""
+        volcano, kubernetes = (
+            self.discovered[scheduler] for scheduler in (GangScheduler.VOLCANO, GangScheduler.KUBERNETES)
+        )
+        return GangSupport(volcano.is_served, kubernetes.is_served, volcano.problem, kubernetes.problem)
 
     def children(self) -> tuple[OwnedCache[Any], ...]:
         return (self.pods, self.services, self.revisions, *self.pod_groups.values())

@@ -7,9 +7,8 @@ from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.snapshot import snapshot
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
+from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.pod_view import PodView, view_pod
-from modelinfer_controller.planning.revision import GangScheduler
 
 
 class Observer:
@@ -29,10 +28,7 @@ class Observer:
             revisions=caches.revisions.of(uid),
             pod_groups={scheduler: children.of(uid) for scheduler, children in caches.pod_groups.items()},
             labelled=self._labelled(owner),
-            gang_support=GangSupport(
-                volcano=caches.discovered[GangScheduler.VOLCANO].is_served,
-                kubernetes=caches.discovered[GangScheduler.KUBERNETES].is_served,
-            ),
+            gang_support=caches.gang_support(),
         )
 
     def _view(self, owner: str, pod: Pod) -> PodView | None:

@@ -38,7 +38,8 @@ def what_is_missing(scheduler: GangScheduler, scheduler_name: str | None, suppor
         return ""
     either = [scheduler, *(one for one in GangScheduler if one is not scheduler)]
     could_be_used = either if scheduler_name in (None, "", DEFAULT_SCHEDULER) else [scheduler]
-    return f"the pods run without a gang: {'; or '.join(INSTALL_HINTS[one] for one in could_be_used)}"
+    hints = (support.problem(one) or INSTALL_HINTS[one] for one in could_be_used)
+    return f"the pods run without a gang: {'; or '.join(hints)}"
 
 
 def what_is_used(scheduler: GangScheduler, template: RevisionTemplate) -> str:

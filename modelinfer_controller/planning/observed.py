@@ -21,13 +21,18 @@ class PodGroupKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GangSupport:
-    """Which PodGroup APIs the server serves."""
+    """Which PodGroup APIs can be used. problems: why one that may well be served cannot, for people; "" for none."""
 
     volcano: bool = False
     kubernetes: bool = False
+    volcano_problem: str = ""
+    kubernetes_problem: str = ""
 
     def serves(self, scheduler: GangScheduler) -> bool:
         return self.volcano if scheduler is GangScheduler.VOLCANO else self.kubernetes
+
+    def problem(self, scheduler: GangScheduler) -> str:
+        return self.volcano_problem if scheduler is GangScheduler.VOLCANO else self.kubernetes_problem
 
 
 @dataclass(frozen=True)

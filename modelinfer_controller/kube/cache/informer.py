@@ -1,7 +1,7 @@
 """The shared informer: reflectors feed one store, and handlers are told of what changed in it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Generic, NoReturn, TypeVar
 
@@ -12,6 +12,7 @@ from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, 
 from modelinfer_controller.kube.cache.reflector import Reflector, ReflectorCounters
 from modelinfer_controller.kube.cache.source import ListerWatcher
 from modelinfer_controller.kube.cache.store import Indexers, Lister, Store
+from modelinfer_controller.kube.errors import Forbidden
 from modelinfer_controller.kube.tasks import run_all
 
 T = TypeVar("T", bound=KubeObject)
@@ -62,6 +63,8 @@ class SharedInformer(Generic[T]):
         self._counted = ReflectorCounters()  # of reflectors that are no more
         self._synced = asyncio.Event()
         self._unlisted_scopes = {source.namespace for source in self._sources}
+        self._forbidden: dict[tuple[str, str | None], Forbidden] = {}  # by verb and namespace
+        self._on_access_changed: Callable[[], None] = lambda: None
 
     @property
     def lister(self) -> Lister[T]:
@@ -79,6 +82,15 @@ class SharedInformer(Generic[T]):
 
     async def wait_for_sync(self) -> None:
         await self._synced.wait()
+
+    @property
+    def missing_permission(self) -> tuple[str, str | None] | None:
+        """A verb, list or watch, and the namespace (None: all) in which the server forbids it now; None if none."""
+        return next(iter(self._forbidden), None)
+
+    def on_access_changed(self, observe: Callable[[], None]) -> None:
+        """observe() is called when `missing_permission` may have changed. Must not block or raise."""
+        self._on_access_changed = observe
 
     @property
     def counters(self) -> ReflectorCounters:
@@ -144,6 +156,7 @@ class SharedInformer(Generic[T]):
         """Empties the store, with tombstones, as before the first list: for a resource that is served no more."""
         self._retire_reflectors()
         self._synced.clear()
+        self._forbidden.clear()
         self._unlisted_scopes = {source.namespace for source in self._sources}
         for key in self._store.object_names():
             self._delete_unseen(key)
@@ -176,6 +189,16 @@ class SharedInformer(Generic[T]):
         if previous is not None and previous.metadata.uid == obj.metadata.uid:
             self._store.remove(key)
             self._handlers.deleted(obj)
+
+    def answered(self, verb: str, namespace: str | None, forbidden: Forbidden | None) -> None:
+        """See `ReflectorSink.answered`."""
+        before = self.missing_permission
+        if forbidden is not None:
+            self._forbidden[verb, namespace] = forbidden
+        else:
+            self._forbidden.pop((verb, namespace), None)
+        if self.missing_permission != before:
+            self._on_access_changed()
 
     def _put(self, obj: T, *, is_in_initial_list: bool) -> None:
         key = obj.metadata.object_name

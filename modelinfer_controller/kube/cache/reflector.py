@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from logging import DEBUG, WARNING
 from typing import Generic, NoReturn, Protocol, TypeVar, assert_never
 
 import structlog
@@ -12,7 +13,14 @@ from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.backoff import Backoff, Random
 from modelinfer_controller.kube.cache.source import ListerWatcher
 from modelinfer_controller.kube.cache.version import is_older
-from modelinfer_controller.kube.errors import ApiError, Expired, NotFound, TooLargeResourceVersion, is_transient
+from modelinfer_controller.kube.errors import (
+    ApiError,
+    Expired,
+    Forbidden,
+    NotFound,
+    TooLargeResourceVersion,
+    is_transient,
+)
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.kube.watch import Added, Bookmark, Deleted, Modified, WatchEvent
 
@@ -53,6 +61,9 @@ class ReflectorSink(Protocol[T_contra]):
     def remove(self, obj: T_contra) -> None:
         """One object was deleted; obj is its final state."""
 
+    def answered(self, verb: str, namespace: str | None, forbidden: Forbidden | None) -> None:
+        """The server answered to a list or a watch (verb): it grants or forbids it."""
+
 
 @dataclass(slots=True)
 class ReflectorCounters:
@@ -89,6 +100,7 @@ class Reflector(Generic[T]):
         self._streams_lists = use_streaming_list
         self._list_version = resource_version or ANY_VERSION
         self._last_contact: float | None = None
+        self._told: tuple[str, str] | None = None  # what was logged last: the same again is not worth a line
         self._backoff = Backoff(
             BACKOFF_BASE, BACKOFF_CAP, random=random, jitter=BACKOFF_JITTER, reset_after=BACKOFF_RESET_AFTER
         )
@@ -122,11 +134,13 @@ class Reflector(Generic[T]):
                     await self._rest("list failed", error)
             except (ApiError, TransportError) as error:
                 self.counters.list_error_count += 1
+                self._note_refusal("list", error)
                 await self._rest("list failed", error)
 
     async def _list(self) -> None:
         self.counters.list_count += 1
         found = await self._source.list(self._list_version)
+        self._sink.answered("list", self._source.namespace, None)
         await self._sink.replace(found.items, self._source.namespace)
         self._listed(found.metadata.resource_version)
 
@@ -147,6 +161,7 @@ class Reflector(Generic[T]):
                 await self._rest("watch failed", error)
             except ApiError as error:
                 self.counters.watch_error_count += 1
+                self._note_refusal("watch", error)
                 await self._rest("watch failed", error)
                 if not is_transient(error) or isinstance(error, TooLargeResourceVersion):
                     return
@@ -163,6 +178,7 @@ class Reflector(Generic[T]):
             async with asyncio.timeout(timeout + WATCH_DEADLINE_MARGIN):
                 async with self._source.watch(self.last_sync_resource_version, int(timeout)) as stream:
                     self._last_contact = self._now()
+                    self._sink.answered("watch", self._source.namespace, None)
                     await self._consume(stream.events())
         except TimeoutError:
             self._log.info("watch went silent", seconds=timeout + WATCH_DEADLINE_MARGIN)
@@ -251,11 +267,22 @@ class Reflector(Generic[T]):
     def _heard_count(self) -> int:
         return self.counters.event_count + self.counters.bookmark_count
 
+    def _note_refusal(self, verb: str, error: ApiError | TransportError) -> None:
+        if isinstance(error, Forbidden):
+            self._sink.answered(verb, self._source.namespace, error)
+
     async def _rest(self, message: str, error: ApiError | TransportError | None) -> None:
         delay = self._backoff.next_delay()
         if isinstance(error, ApiError) and error.retry_after is not None:
             delay = max(delay, min(error.retry_after, MAX_RETRY_AFTER))
-        self._log.warning(message, error=str(error) if error else None, retry_in=round(delay, 3))
+        told = (message, str(error))
+        self._log.log(
+            DEBUG if told == self._told else WARNING,
+            message,
+            error=str(error) if error else None,
+            retry_in=round(delay, 3),
+        )
+        self._told = told
         await asyncio.sleep(delay)
 
     def _now(self) -> float:

@@ -79,17 +79,16 @@ async def test_everything_needed_is_asked_for_and_nothing_else() -> None:
     assert {one["namespace"] for one in cluster.asked} == {""}
 
 
-async def test_pod_groups_and_the_lease_where_there_are_any() -> None:
-    cluster = Cluster({CRD, VOLCANO})
+async def test_without_pod_groups_everything_else_works_and_the_lease_is_asked_for() -> None:
+    cluster = Cluster({CRD, VOLCANO}, lambda asked: asked["resource"] != "podgroups")
     await check(cluster, "a", "b", lease=ObjectName("system", "lock"))
     asked = {(one["resource"], one["group"], one["namespace"], one["verb"], one["name"]) for one in cluster.asked}
-    assert ("podgroups", "scheduling.volcano.sh", "b", "create", "") in asked
+    assert ("pods", "", "b", "create", "") in asked
     assert {one for one in asked if one[0] == "leases"} == {
         ("leases", "coordination.k8s.io", "system", "create", ""),
         ("leases", "coordination.k8s.io", "system", "get", "lock"),
         ("leases", "coordination.k8s.io", "system", "update", "lock"),
     }
-    assert not [one for one in asked if one[1] == "scheduling.k8s.io"]
 
 
 def _unreachable(request: Request) -> Response:

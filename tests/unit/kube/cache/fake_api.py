@@ -71,6 +71,7 @@ class FakeApi:
         self.oldest = 0  # watches from an older version have expired
         self.list_faults: deque[Fault] = deque()
         self.watch_faults: deque[Fault] = deque()
+        self.discovery_faults: deque[Fault] = deque()
         self.requests: list[tuple[float, Request]] = []
         self.streams: list[FakeStream] = []
         self.is_served = True
@@ -153,6 +154,8 @@ class FakeApi:
         self._note(request)
         await asyncio.sleep(0.001)
         if request.path == THINGS.group_path:
+            if self.discovery_faults:
+                return self._fail(self.discovery_faults.popleft())
             names = [{"name": "things"}] if self.is_discovered else []
             return self._ok({"resources": names}) if self.is_served else Response(404, b"404 page not found")
         if not self.is_served:

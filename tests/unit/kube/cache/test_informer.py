@@ -59,6 +59,10 @@ class Recorder:
         return told
 
 
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Running:
     """An informer at work over a fake server."""
 
@@ -504,6 +508,53 @@ async def test_an_optional_resource_comes_and_goes() -> None:
         assert not informer.is_served
         informer.check_now()
         await asyncio.sleep(0.1)
+        assert informer.is_served
+
+
+async def test_an_optional_resource_that_is_forbidden_is_not_there_and_says_why_until_it_is_granted() -> None:
+    api, served = FakeApi(), list[bool]()
+    api.create("a")
+    api.list_faults.extend([status(403, "Forbidden")] * 3)
+    async with optional(api, served) as (informer, recorder):
+        await informer.wait_for_sync()
+        assert now() < 1
+        assert not informer.is_served
+        assert informer.problem == "the controller may not list things.test.io in all namespaces"
+        await asyncio.sleep(30)
+        assert informer.is_served
+        assert informer.problem == ""
+        assert recorder.take() == [("initial", "a")]
+        api.watch_faults.append(status(403, "Forbidden"))
+        api.close_streams()
+        await asyncio.sleep(0.5)
+        assert informer.problem == "the controller may not watch things.test.io in all namespaces"
+        await asyncio.sleep(30)
+        assert informer.is_served
+    assert served == [False, True, False, True]
+
+
+@pytest.mark.parametrize("is_discovery", [True, False])
+async def test_an_optional_resource_that_fails_holds_up_nobody_for_long(is_discovery: bool) -> None:
+    api, served = FakeApi(), list[bool]()
+    (api.discovery_faults if is_discovery else api.list_faults).extend([status(500, "InternalError")] * 10)
+    async with optional(api, served) as (informer, _):
+        await informer.wait_for_sync()
+        assert now() < 20
+        assert not informer.is_served
+        assert "things.test.io" in informer.problem
+        await asyncio.sleep(600)
+        assert informer.is_served
+        assert informer.problem == ""
+
+
+async def test_a_discovery_that_is_forbidden_is_told_at_once() -> None:
+    api, served = FakeApi(), list[bool]()
+    api.discovery_faults.append(status(403, "Forbidden"))
+    async with optional(api, served) as (informer, _):
+        await informer.wait_for_sync()
+        assert now() < 1
+        assert "discovery of things.test.io fails" in informer.problem
+        await asyncio.sleep(20)
         assert informer.is_served
 
 
