@@ -120,9 +120,25 @@ class ContainerStatus(WireStruct, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
+class ResizePolicy(WireStruct, frozen=True):
+    resource_name: str = ""
+    restart_policy: str = ""  # "RestartContainer" or "NotRequired"
+
+
+class Container(WireStruct, frozen=True):
+    """restart_policy is "" where the pod's applies."""
+
+    name: str = ""
+    restart_policy: str = ""
+    resize_policy: tuple[ResizePolicy, ...] = ()
+
+
 class PodSpec(WireStruct, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
+    restart_policy: str = ""
+    init_containers: tuple[Container, ...] = ()
+    containers: tuple[Container, ...] = ()
 
 
 class PodStatus(WireStruct, frozen=True):

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.reasons import Cause
 from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.first_cause import first_cause
 from modelinfer_controller.planning.group import Group, GroupPlan
+from modelinfer_controller.planning.message import cut, one_line
 from modelinfer_controller.planning.recovery import Postponed
 
 REASON_PATTERN = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
@@ -16,14 +19,6 @@ MAX_MESSAGE_LENGTH = 512
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What the server said when an action of a group failed."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """reason is CamelCase, fit for a condition; message is one sentence for people."""
 
     reason: str
     message: str
@@ -39,7 +34,9 @@ def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None,
         return _cause(*plan.obstacles[0])
     if plan is not None and (waiting := _longest_wait(plan)) is not None:
         return _waiting_cause(waiting)
-    return _pod_cause(group) or _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
+    if (first := first_cause(group.live_pods)) is not None:
+        return _cause(*first)
+    return _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
 
 
 def cause_after(assessment: Assessment, ordinal: int, failures: Mapping[int | None, Failure]) -> Cause:
@@ -51,7 +48,7 @@ def cause_after(assessment: Assessment, ordinal: int, failures: Mapping[int | No
 
 def _cause(reason: str, message: str) -> Cause:
     fit = reason if REASON_PATTERN.fullmatch(reason) else "PodFailed"
-    return Cause(fit, message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[: MAX_MESSAGE_LENGTH - 1]}…")
+    return Cause(fit, cut(one_line(message), MAX_MESSAGE_LENGTH))
 
 
 def _longest_wait(plan: GroupPlan) -> Postponed | None:
@@ -66,13 +63,6 @@ def _waiting_cause(waiting: Postponed) -> Cause:
         reason,
         f"{waiting.trigger.pod} {waiting.trigger.why}; rebuild {waiting.attempt} waits for its {what} until {until}",
     )
-
-
-def _pod_cause(group: Group) -> Cause | None:
-    for pod in group.live_pods:
-        if pod.cause is not None:
-            return _cause(pod.cause.reason, f"pod {pod.name}: {pod.cause.reason}: {pod.cause.message}".rstrip(": "))
-    return None
 
 
 def _pod_group_cause(assessment: Assessment, ordinal: int) -> Cause | None:

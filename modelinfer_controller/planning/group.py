@@ -215,6 +215,8 @@ def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
             notes |= {well_known.FAILED_AT: None} if pod.has_failure_note else {}
         elif pod.uid in failures:
             notes[well_known.FAILED_AT] = failures[pod.uid].isoformat()
+        elif pod.has_stale_acknowledgement:
+            notes[well_known.ACKNOWLEDGED_RESTARTS] = str(pod.restart_count)
         if wrong or notes:
             yield PatchPodMetadata(pod.identity, pod.name, pod.uid, wrong, notes)
 

@@ -7,18 +7,27 @@ from datetime import UTC, datetime
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.reasons import Cause
-from modelinfer_controller.planning.pod_cause import cause_of_pod
+from modelinfer_controller.planning.pod_cause import CRASH_LOOP, cause_of_pod, end_of, unreachable_since, was_killed
+from modelinfer_controller.planning.pod_failures import counted_restarts, finished_phase, last_failure_time
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity, parse_pod_name
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
+IMAGE_WAITS = frozenset(
+    {"", "ContainerCreating", "PodInitializing", "ErrImagePull", "ImagePullBackOff", "ImageInspectError"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PodView:
     """A pod of ours, reduced to what decisions read. Made once for each state of a pod, and equal to itself alone.
 
-    revision is "" where the label is missing. restarts counts all containers and init containers. failed_at is when
-    the failure began that runs against the grace period: as noted on the pod, else as its statuses tell.
+    revision is "" where the label is missing. restart_count is of containers and init containers, failures alone; it
+    goes down where the kubelet has forgotten containers. failed_at is when the failure began that runs against the
+    grace period: as noted on the pod, else as its statuses tell. finished_phase is "Failed" too where a container has
+    ended that nobody restarts. waits_to_start: for a node, or for its first container's image or volume. end: how it
+    came to terminate, where that says more than that it was deleted. is_drained: by the workload's own word.
+    unreachable_since: its node, so far as the pod shows it.
     """
 
     name: str
@@ -38,6 +47,13 @@ class PodView:
     is_scheduled: bool
     cause: Cause | None
     labels: Mapping[str, str]
+    waits_to_start: bool = False
+    end: str = ""
+    drain_deadline: datetime | None = None
+    is_drained: bool = False
+    node: str = ""
+    unreachable_since: datetime | None = None
+    was_killed: bool = False
 
     @property
     def instance(self) -> InstanceKey:
@@ -46,6 +62,20 @@ class PodView:
     @property
     def has_new_restarts(self) -> bool:
         return self.restart_count > self.acknowledged_restarts
+
+    @property
+    def has_stale_acknowledgement(self) -> bool:
+        """Whether more restarts are acknowledged than there are: the next one would go unseen."""
+        return self.restart_count < self.acknowledged_restarts
+
+    @property
+    def failure_order(self) -> tuple[datetime, bool, PodIdentity]:
+        """Sorts pods by what failed first; in one second a kill comes before the exits that it led to.
+
+        The times in a crash loop are those of its last turn and say nothing: it has been there for longer.
+        """
+        is_loop = self.cause is not None and self.cause.reason == CRASH_LOOP
+        return EPOCH if is_loop else self.failed_at or LATEST, not self.was_killed, self.identity
 
 
 def view_pod(owner: str, pod: Pod) -> PodView | None:
@@ -63,17 +93,31 @@ def view_pod(owner: str, pod: Pod) -> PodView | None:
         incarnation=_count(meta.annotations.get(well_known.INCARNATION, "")),
         is_terminating=meta.is_terminating,
         is_ready=pod.is_ready,
-        finished_phase=pod.status.phase if pod.status.phase in ("Failed", "Succeeded") else "",
-        restart_count=sum(status.restart_count for status in pod.status.all_container_statuses),
+        finished_phase=finished_phase(pod),
+        restart_count=counted_restarts(pod),
         acknowledged_restarts=_count(meta.annotations.get(well_known.ACKNOWLEDGED_RESTARTS, "")),
-        failed_at=noted or _failure_time(pod),
+        failed_at=noted or last_failure_time(pod),
         has_failure_note=noted is not None,
         ready_since=ready.last_transition_time if ready is not None and pod.is_ready else None,
         created_at=meta.creation_timestamp or EPOCH,
         is_scheduled=bool(pod.spec.node_name),
         cause=cause_of_pod(pod),
         labels=meta.labels,
+        waits_to_start=_waits_to_start(pod),
+        end=end_of(pod),
+        drain_deadline=_time(meta.annotations.get(well_known.DRAIN_DEADLINE, "")),
+        is_drained=meta.annotations.get(well_known.DRAINED) == "true",
+        node=pod.spec.node_name,
+        unreachable_since=unreachable_since(pod),
+        was_killed=was_killed(pod),
     )
+
+
+def _waits_to_start(pod: Pod) -> bool:
+    if pod.metadata.is_terminating or pod.status.phase not in ("", "Pending"):
+        return False
+    waiting = [one.state.waiting for one in pod.status.all_container_statuses if one.state.waiting is not None]
+    return not pod.spec.node_name or not waiting or any(one.reason in IMAGE_WAITS for one in waiting)
 
 
 def _count(text: str) -> int:
@@ -85,17 +129,3 @@ def _time(text: str) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC) if text else None
     except ValueError:
         return None  # an annotation that somebody edited is as good as none
-
-
-def _failure_time(pod: Pod) -> datetime | None:
-    """When the pod's last failure happened, by its container statuses; for a finished pod also by its conditions."""
-    ends = [
-        terminated.finished_at
-        for status in pod.status.all_container_statuses
-        for terminated in ((status.state.terminated,) if pod.status.phase == "Failed" else ())
-        + (status.last_state.terminated,)
-        if terminated is not None and terminated.finished_at is not None
-    ]
-    if not ends and pod.status.phase in ("Failed", "Succeeded"):
-        ends = [c.last_transition_time for c in pod.status.conditions if c.last_transition_time is not None]
-    return max(ends, default=None)

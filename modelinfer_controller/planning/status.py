@@ -6,11 +6,12 @@ from datetime import datetime
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.reasons import Cause
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.assess import UPDATE_IN_PROGRESS, Assessment, condition_of
-from modelinfer_controller.planning.cause import Cause, Failure, cause_after
+from modelinfer_controller.planning.cause import Failure, cause_after
 from modelinfer_controller.planning.group import NAME_COLLISION, REVISION_MISSING, Group
 from modelinfer_controller.planning.recovery import is_settled
 from modelinfer_controller.planning.rollout import GroupState, Rule

@@ -110,6 +110,19 @@ def test_recovers_in_time_nothing_happens_and_a_later_readiness_blip_is_not_held
     assert world.status.available_replicas == 2
 
 
+def test_a_restart_counts_also_after_the_kubelet_has_forgotten_earlier_ones() -> None:
+    world = settled(grace=30)
+    world.restart(WORKER)
+    world.start(WORKER)
+    world.settle()  # forgiven
+    forgotten = tuple(msgspec.structs.replace(c, restart_count=0) for c in world.pods[WORKER].status.container_statuses)
+    world.set_status(WORKER, msgspec.structs.replace(world.pods[WORKER].status, container_statuses=forgotten))
+    world.settle()
+    world.restart(WORKER)
+    world.pass_time(31)
+    assert deletes(world)
+
+
 def test_does_not_recover_is_rebuilt_once_at_the_deadline() -> None:
     world = settled(grace=30)
     world.restart(WORKER)
