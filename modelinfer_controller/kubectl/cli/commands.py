@@ -7,6 +7,7 @@ import click
 from modelinfer_controller.kubectl.cli.options import (
     Verb,
     cluster_options,
+    complete_groups,
     connection_options,
     flags_of,
     group_option,
@@ -22,19 +23,36 @@ from modelinfer_controller.kubectl.cli.rollout_commands import rollout
     examples=[
         ("Groups, roles, instances and pods", "kubectl modelinfer tree qwen"),
         ("Follow every change", "kubectl modelinfer tree mi/qwen --watch"),
+        ("Only what is not well", "kubectl modelinfer tree qwen --unhealthy"),
     ],
 )
 @name_argument()
-@click.option("-w", "--watch", is_flag=True, help="Redraw at every change.")
+@click.option("-w", "--watch", is_flag=True, help="Redraw at every change; arrow keys scroll, q ends.")
+@click.option("--all", "whole", is_flag=True, help="Fold nothing.")
+@click.option("--unhealthy", is_flag=True, help="Only groups that are not at rest.")
+@click.option("-g", "--group", "groups", type=click.IntRange(min=0), multiple=True, metavar="N",
+              shell_complete=complete_groups, help="Only this group; may be repeated.")  # fmt: skip
 @output_option
 @cluster_options
-def tree(name: str, watch: bool, output: str | None, **flags: Any) -> None:
-    """Show groups, roles, instances and pods of the ModelInfer NAME."""
-    from modelinfer_controller.kubectl.verbs.tree import show_tree, watch_tree
+def tree(
+    name: str,
+    watch: bool,
+    whole: bool,
+    unhealthy: bool,
+    groups: tuple[int, ...],
+    output: str | None,
+    **flags: Any,
+) -> None:
+    """Show groups, roles, instances and pods of the ModelInfer NAME.
+
+    On a terminal, what is at rest is folded until everything fits.
+    """
+    from modelinfer_controller.kubectl.verbs.tree import View, show_tree, watch_tree
 
     if watch and output not in (None, "wide"):
         raise click.UsageError("--watch draws, and cannot go with --output")
-    run(watch_tree(flags_of(flags), name) if watch else show_tree(flags_of(flags), name, output))
+    view = View(whole, unhealthy, groups)
+    run(watch_tree(flags_of(flags), name, view) if watch else show_tree(flags_of(flags), name, view, output))
 
 
 @click.command(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from modelinfer_controller.api.core import Condition, Pod, PodGroup
 from modelinfer_controller.kubectl.model.document import Document
+from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.cause import cause_of
@@ -77,8 +78,9 @@ class GroupNode(Document, frozen=True):
 
 
 class Tree(Document, frozen=True):
-    """topology_key: the node label that domains are read from. is_rolling: some group is still to be moved to the
-    update revision."""
+    """remarks: what else is to be said of the whole. topology_key: the node label that domains are read from.
+
+    is_rolling: some group is still to be moved to the update revision."""
 
     namespace: str
     name: str
@@ -92,6 +94,7 @@ class Tree(Document, frozen=True):
     partition: int
     topology_key: str
     groups: tuple[GroupNode, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def tree_of(snapshot: Snapshot) -> Tree:
@@ -152,7 +155,7 @@ def _state(ordinal: int, snapshot: Snapshot) -> str:
         return "Removing"
     if ordinal in found.rollout.replace and found.groups[ordinal].pods:
         return "Replacing"
-    return "Available" if found.states[ordinal].is_available else cause_of(found, ordinal, {}).reason
+    return "Available" if found.states[ordinal].is_available else cause_of(found, ordinal, refusals(found)).reason
 
 
 def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> RoleNode:

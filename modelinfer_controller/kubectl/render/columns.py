@@ -1,6 +1,7 @@
-"""Tables whose columns come and go with the width that there is."""
+"""Tables that are never wider than the terminal: columns go, names are cut, and reasons move to a line of their own."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
@@ -16,22 +17,30 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """rank: columns of a higher rank are the first to go where there is no room; those of rank 0 stay. shortest: to how
-    many characters a column of rank 0 may be cut."""
+    """rank: columns of a higher rank are the first to go where there is no room; those of rank 0 stay.
+
+    shortest: to how many characters a column of rank 0 may be cut. wraps: its text is broken into lines instead, and
+    none of it is left out; where not even `shortest` has room, the text stands on a line below.
+    """
 
     title: str
     rank: int = 0
     right: bool = False
     shortest: int = 8
+    wraps: bool = False
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> list[str]:
     """The lines of a table; columns in which nothing stands are left out."""
-    used = [i for i, column in enumerate(columns) if column.rank == 0 or any(row[i].text for row in rows)]
+    used = [i for i, column in enumerate(columns) if _is_always(column) or any(row[i].text for row in rows)]
     widths = {i: max([len(columns[i].title), *(len(row[i].text) for row in rows)]) for i in used}
     shown = _fitting(columns, widths, terminal.width)
     heads = [Cell(column.title, Tone.FAINT) for column in columns]
-    return [_line(row, columns, shown, terminal) for row in (heads, *rows)]
+    return [line for row in (heads, *rows) for line in _lines(row, columns, shown, terminal)]
+
+
+def _is_always(column: Column) -> bool:
+    return column.rank == 0 and not column.wraps
 
 
 def _fitting(columns: Sequence[Column], widths: dict[int, int], width: int | None) -> dict[int, int]:
@@ -43,17 +52,58 @@ def _fitting(columns: Sequence[Column], widths: dict[int, int], width: int | Non
         if _total(shown) <= width or columns[i].rank == 0:
             break
         del shown[i]
-    excess = _total(shown) - width
-    for i in sorted(shown, key=lambda i: -shown[i]):
-        if excess > 0 and columns[i].rank == 0:
-            less = min(excess, max(shown[i] - columns[i].shortest, 0))
-            shown[i] -= less
-            excess -= less
+    for may_shrink in (_wraps, _is_cut):
+        excess = _total(shown) - width
+        for i in sorted(shown, key=lambda i: -shown[i]):
+            if excess > 0 and columns[i].rank == 0 and may_shrink(columns[i]):
+                less = min(excess, max(shown[i] - columns[i].shortest, 0))
+                shown[i] -= less
+                excess -= less
     return shown
+
+
+def _wraps(column: Column) -> bool:
+    return column.wraps
+
+
+def _is_cut(column: Column) -> bool:
+    return not column.wraps
 
 
 def _total(widths: dict[int, int]) -> int:
     return sum(widths.values()) + len(GAP) * (len(widths) - 1)
+
+
+def _lines(row: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int], terminal: Terminal) -> Iterator[str]:
+    """The row, and below it what of its wrapping cells had no room beside the others."""
+    beside: list[Cell] = list(row)
+    below: list[list[tuple[int, Cell]]] = []
+    for i, width in widths.items():
+        if columns[i].wraps and len(row[i].text) > width:
+            pieces = textwrap.wrap(row[i].text, width, break_on_hyphens=False, break_long_words=False)
+            if max(map(len, pieces)) > width:  # one word is longer than the column
+                beside[i] = Cell("", row[i].tone)
+                below.append([(i, row[i])])
+                continue
+            beside[i] = Cell(pieces[0], row[i].tone)
+            for at, piece in enumerate(pieces[1:]):
+                below.extend([] for _ in range(at + 1 - len(below)))
+                below[at].append((i, Cell(piece, row[i].tone)))
+    yield _line(beside, columns, widths, terminal)
+    for each in below:
+        yield from _continuation(each, widths, terminal)
+
+
+def _continuation(cells: Sequence[tuple[int, Cell]], widths: dict[int, int], terminal: Terminal) -> Iterator[str]:
+    """Text under its column; a word that is longer than the column ends where the terminal does."""
+    line, length = "", 0
+    for i, cell in cells:
+        start = sum(width + len(GAP) for other, width in widths.items() if other < i)
+        start = max(min(start, (terminal.width or start + len(cell.text)) - len(cell.text)), length and length + 1)
+        text = cell.text if terminal.width is None else cell.text[: terminal.width]
+        line += " " * (max(start, 0) - length) + terminal.paint(terminal.draw(text), cell.tone)
+        length = max(start, 0) + len(text)
+    yield line
 
 
 def _line(row: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int], terminal: Terminal) -> str:

@@ -16,7 +16,7 @@ def explanation_lines(explanation: Explanation, terminal: Terminal) -> list[str]
 
 def _lines(told: Explanation, terminal: Terminal) -> Iterator[str]:
     tone = Tone.GOOD if told.available_groups >= told.replicas else Tone.BAD
-    yield f"{terminal.paint(f'{told.namespace}/{told.name}', Tone.STRONG)}: {terminal.paint(told.summary, tone)}"
+    yield from terminal.headline(f"{told.namespace}/{told.name}", told.summary, tone)
     for remark in told.remarks:
         yield from _labelled("note", remark, terminal, Tone.BUSY)
     for group in told.groups:
@@ -24,7 +24,8 @@ def _lines(told: Explanation, terminal: Terminal) -> Iterator[str]:
         yield from _group(group, told, terminal)
     for each in told.waiting:
         yield ""
-        yield terminal.paint(groups(each.ordinals), Tone.STRONG)
+        for line in terminal.wrap(groups(each.ordinals)):
+            yield terminal.paint(line, Tone.STRONG)
         yield from _next(each.next, terminal)
     if told.other_next:
         yield ""
@@ -36,7 +37,8 @@ def _group(group: GroupExplanation, told: Explanation, terminal: Terminal) -> It
     head = f"group {group.ordinal}"
     if group.since is not None:
         head += f"  not available for {span(told.time - group.since)}, since {clock_time(group.since)}"
-    yield terminal.paint(head, Tone.STRONG)
+    for line in terminal.wrap(head):
+        yield terminal.paint(line, Tone.STRONG)
     message = group.message if group.reason in group.message else f"{group.reason}: {group.message}"
     yield from _labelled("why", message, terminal, Tone.BAD)
     for detail in group.details:

@@ -17,11 +17,11 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
     columns = (
         Column("", shortest=1),
         Column("NUMBER", right=True),
-        Column("REVISION", shortest=12),
+        Column("REVISION", shortest=10),
         Column("AGE", rank=1, right=True),
         Column("GROUPS", rank=2),
-        Column("CHANGE-CAUSE", rank=0, shortest=12),
-        Column("DIFFERS IN", shortest=16),
+        Column("CHANGE-CAUSE", shortest=6, wraps=True),
+        Column("DIFFERS IN", shortest=9, wraps=True),
     )
     rows = [
         (
@@ -55,7 +55,7 @@ def _short(change: Change) -> str:
 
 
 def diff_lines(diff: RevisionDiff, terminal: Terminal) -> Iterator[str]:
-    yield terminal.draw(f"{diff.namespace}/{diff.name}: {diff.before} → {diff.after}")
+    yield from terminal.wrap(terminal.draw(f"{diff.namespace}/{diff.name}: {diff.before} → {diff.after}"))
     yield from change_lines(diff.changes, terminal)
     if not diff.changes:
         yield "  no differences"

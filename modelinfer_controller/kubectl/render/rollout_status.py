@@ -1,4 +1,4 @@
-"""How far a rollout is, in one line."""
+"""How far a rollout is, and what keeps it."""
 
 from datetime import timedelta
 
@@ -7,20 +7,23 @@ from modelinfer_controller.kubectl.model.rollout_status import RolloutStatus
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
 BAR_WIDTH = 24
+SHORTEST_BAR = 6
 
 
-def progress_line(status: RolloutStatus, terminal: Terminal) -> str:
-    """[██████░░░░░░] 3 of 5 groups updated, 4 of 5 available, about 2m left"""
+def progress_lines(status: RolloutStatus, terminal: Terminal) -> list[str]:
+    """[██████░░░░░░] 3 of 5 groups updated, 4 of 5 available, about 2m left; and below it, whole, what keeps it."""
     share = status.updated / status.movable if status.movable else 1.0
-    full = round(share * BAR_WIDTH)
-    bar = terminal.draw("█" * full + "░" * (BAR_WIDTH - full))
     left = f", about {span(timedelta(seconds=status.seconds))} left" if status.seconds is not None else ""
     counts = f"{status.updated} of {status.movable} groups updated, {status.available} of {status.replicas} available"
-    line = f"[{bar}] {counts}{left}"
-    room = terminal.width - len(line) - 2 if terminal.width is not None else 10**6
-    if status.reason and room > 20:
-        line += "  " + terminal.paint(terminal.cut(f"{status.reason}: {status.message}", room), Tone.FAINT)
-    return line
+    room = BAR_WIDTH if terminal.width is None else min(BAR_WIDTH, terminal.width - len(counts) - len(left) - 3)
+    lines = terminal.wrap(f"{counts}{left}")
+    if room >= SHORTEST_BAR:
+        full = round(share * room)
+        lines = [terminal.draw(f"[{'█' * full}{'░' * (room - full)}] {lines[0]}")]
+    if status.reason:
+        text = status.message if status.reason in status.message else f"{status.reason}: {status.message}"
+        lines += [f"  {terminal.paint(line, Tone.FAINT)}" for line in terminal.wrap(text, indent=2)]
+    return lines
 
 
 def end_text(status: RolloutStatus) -> str:

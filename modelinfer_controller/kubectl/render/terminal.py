@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TextIO
@@ -22,16 +23,22 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """width None: not a terminal, nothing is cut. Height is of use for redrawing alone."""
+    """width None: nothing is cut. height counts where is_paged: on a terminal, or where LINES is set."""
 
     width: int | None = None
     height: int = 24
+    is_paged: bool = False
     has_colours: bool = False
     has_unicode: bool = True
 
+    @property
+    def room(self) -> int | None:
+        """How many lines are seen at once beside the next prompt; None where everything is."""
+        return self.height - 2 if self.is_paged else None
+
     def unlimited(self) -> "Terminal":
         """The same, with nothing cut: what -o wide asks for."""
-        return replace(self, width=None)
+        return replace(self, width=None, is_paged=False)
 
     def paint(self, text: str, tone: Tone) -> str:
         return f"\x1b[{tone.value}m{text}\x1b[0m" if self.has_colours and tone is not Tone.PLAIN and text else text
@@ -40,11 +47,25 @@ class Terminal:
         """Lines, arrows and the ellipsis in ASCII where the output has no others."""
         return text if self.has_unicode else text.translate(_ASCII)
 
+    def wrap(self, text: str, indent: int = 0) -> list[str]:
+        """The text in lines that fit beside so many columns; a word that is too long is broken."""
+        if self.width is None:
+            return [text]
+        return textwrap.wrap(text, max(self.width - indent, 10), break_on_hyphens=False) or [""]
+
+    def headline(self, name: str, text: str, tone: Tone) -> Iterator[str]:
+        """name: text, in as many lines as it takes."""
+        for at, line in enumerate(self.wrap(f"{name}: {text}")):
+            if at == 0 and line.startswith(f"{name}:"):
+                yield f"{self.paint(name, Tone.STRONG)}:{self.paint(line.removeprefix(f'{name}:'), tone)}"
+            else:
+                yield self.paint(line, tone)
+
     def cut(self, text: str, width: int) -> str:
         return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
-_ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", "…": "~", "→": ">", "█": "#", "░": ".", "·": "-"})
+_ASCII = str.maketrans("├└│─…→█░·↑↓", "|`|-~>#.-^v")
 
 
 def terminal_of(stream: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ) -> Terminal:
@@ -55,6 +76,7 @@ def terminal_of(stream: TextIO = sys.stdout, environ: Mapping[str, str] = os.env
     return Terminal(
         width=int(columns) if columns.isdecimal() and int(columns) > 0 else size.columns if is_terminal else None,
         height=size.lines,
+        is_paged=is_terminal or environ.get("LINES", "").isdecimal(),
         has_colours=is_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
         has_unicode="utf" in (stream.encoding or "").lower(),
     )

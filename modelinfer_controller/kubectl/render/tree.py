@@ -1,40 +1,74 @@
-"""The tree as lines of text."""
+"""The tree as lines of text, whole or folded."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from modelinfer_controller.kubectl.model.humanize import age
+from modelinfer_controller.kubectl.model.humanize import age, groups
 from modelinfer_controller.kubectl.model.tree import MISSING, GroupNode, InstanceNode, PodNode, RoleNode, Tree
 from modelinfer_controller.kubectl.render.columns import Cell, Column, table
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+from modelinfer_controller.kubectl.render.tree_folding import Block, blocks_of, foldings
 
 WIDE = 120  # from here on pods are shown by their whole names
+NARROW = 60  # below it a level is indented by two columns
+BUSY = ("Replacing", "Removing", "WaitingForTermination", "CreatingPods", "PodsNotReady", "Scheduling")
 
 
 def tree_lines(tree: Tree, terminal: Terminal) -> list[str]:
-    rows = list(_rows(tree, terminal.width is None or terminal.width >= WIDE))
+    """Everything, with nothing folded."""
+    return _drawn(tree, blocks_of(tree.groups), terminal)
+
+
+def fitted_lines(tree: Tree, terminal: Terminal, room: int | None) -> list[str]:
+    """At most `room` lines, where folding what is at rest and what is alike can do it; what moves is always shown."""
+    lines = tree_lines(tree, terminal)
+    if room is None or len(lines) <= room:
+        return lines
+    for blocks in foldings(tree.groups):
+        lines = _drawn(tree, blocks, terminal)
+        if len(lines) <= room:
+            break
+    return lines
+
+
+def _drawn(tree: Tree, blocks: Sequence[Block], terminal: Terminal) -> list[str]:
+    is_wide = terminal.width is None or terminal.width >= WIDE
+    steps = ("├ ", "└ ", "│ ", "  ") if terminal.width is not None and terminal.width < NARROW else LEVEL
+    rows = list(_Rows(tree, is_wide, steps).of(blocks))
     return [*_headline(tree, terminal), *table(_columns(tree), rows, terminal)]
+
+
+LEVEL = ("├─ ", "└─ ", "│  ", "   ")
 
 
 def _headline(tree: Tree, terminal: Terminal) -> Iterator[str]:
     tone = Tone.GOOD if tree.available_groups >= tree.replicas else Tone.BAD
     count = f"{tree.available_groups} of {tree.replicas} groups available"
-    yield f"{terminal.paint(f'{tree.namespace}/{tree.name}', Tone.STRONG)}  {terminal.paint(count, tone)}"
-    update = tree.update_revision
+    name = f"{tree.namespace}/{tree.name}"
+    if terminal.width is not None and len(name) + len(count) + 2 > terminal.width:
+        yield terminal.paint(terminal.cut(name, terminal.width), Tone.STRONG)
+        yield terminal.paint(count, tone)
+    else:
+        yield f"{terminal.paint(name, Tone.STRONG)}  {terminal.paint(count, tone)}"
+    for text in _update_lines(tree):
+        yield from (terminal.paint(terminal.draw(line), Tone.BUSY) for line in terminal.wrap(text))
+
+
+def _update_lines(tree: Tree) -> Iterator[str]:
+    update = _hash(tree.update_revision)
     at_update = f"{tree.updated_groups} of {tree.replicas}"
     if tree.is_rolling:
-        text = f"rolling {_hash(tree.current_revision)} → {_hash(update)}: {at_update} groups updated"
-        yield terminal.paint(terminal.draw(text), Tone.BUSY)
+        yield f"rolling {_hash(tree.current_revision)} → {update}: {at_update} groups updated"
     elif tree.updated_groups < tree.replicas:
-        held = f"{at_update} groups at {_hash(update)}, the others held by partition {tree.partition}"
-        yield terminal.paint(held, Tone.BUSY)
+        yield f"{at_update} groups at {update}, the others held by partition {tree.partition}"
+    yield from tree.remarks
 
 
 def _columns(tree: Tree) -> Sequence[Column]:
     return (
-        Column("NAME", shortest=20),
-        Column("READY", right=True),
-        Column("STATUS", shortest=10),
+        Column("NAME", shortest=16),
+        Column("READY", right=True, shortest=5),
+        Column("STATUS", shortest=12, wraps=True),
         Column("REVISION", rank=2),
         Column("RESTARTS", rank=3, right=True),
         Column("AGE", rank=1, right=True),
@@ -48,66 +82,87 @@ def _hash(revision: str) -> str:
     return revision.rpartition("-")[2]
 
 
-def _rows(tree: Tree, is_wide: bool) -> Iterator[Sequence[Cell]]:
-    for at, group in enumerate(tree.groups):
-        bar, below = _branch(at, len(tree.groups))
-        yield _group_row(group, bar, tree.time)
-        for role_at, role in enumerate(group.roles):
-            role_bar, role_below = _branch(role_at, len(group.roles))
-            yield _role_row(role, below + role_bar)
-            for instance_at, instance in enumerate(role.instances):
-                instance_bar, instance_below = _branch(instance_at, len(role.instances))
-                prefix = below + role_below
-                yield from _instance_rows(
-                    instance, group, prefix + instance_bar, prefix + instance_below, is_wide, tree.time
-                )
+Row = Sequence[Cell]
 
 
-def _branch(at: int, count: int) -> tuple[str, str]:
-    return ("└─ ", "   ") if at == count - 1 else ("├─ ", "│  ")
+class _Rows:
+    """steps: what stands before a branch, the last branch, and what is below each."""
+
+    def __init__(self, tree: Tree, is_wide: bool, steps: tuple[str, str, str, str]) -> None:
+        self._is_wide = is_wide
+        self._now = tree.time
+        self._branch, self._last, self._bar, self._space = steps
+
+    def of(self, blocks: Sequence[Block]) -> Iterator[Row]:
+        for at, block in enumerate(blocks):
+            mark, below = self._step(at, len(blocks))
+            yield _block_row(block, mark, self._now)
+            if len(block.groups) == 1:
+                yield from self._roles(block.groups[0], block, below)
+
+    def _step(self, at: int, count: int) -> tuple[str, str]:
+        return (self._last, self._space) if at == count - 1 else (self._branch, self._bar)
+
+    def _roles(self, group: GroupNode, block: Block, prefix: str) -> Iterator[Row]:
+        roles = block.roles
+        for at, role in enumerate(roles):
+            mark, below = self._step(at, len(roles))
+            yield _role_row(role, prefix + mark)
+            if role.name not in block.folded_roles:
+                yield from self._instances(role, group, prefix + below)
+
+    def _instances(self, role: RoleNode, group: GroupNode, prefix: str) -> Iterator[Row]:
+        for at, instance in enumerate(role.instances):
+            mark, below = self._step(at, len(role.instances))
+            yield from self._pods(instance, group, prefix + mark, prefix + below)
+
+    def _pods(self, instance: InstanceNode, group: GroupNode, mark: str, below: str) -> Iterator[Row]:
+        """An instance of one pod is one line."""
+        if len(instance.pods) == 1:
+            pod = instance.pods[0]
+            yield _pod_row(pod, group, f"{mark}{pod.name if self._is_wide else instance.id}", self._now)
+            return
+        ready = Cell(f"{instance.ready_pods}/{instance.pod_count}")
+        yield (Cell(f"{mark}{instance.id}"), ready, *(Cell() for _ in range(7)))
+        for at, pod in enumerate(instance.pods):
+            short = "entry" if pod.worker_index == 0 else f"worker {pod.worker_index}"
+            name = f"{below}{self._step(at, len(instance.pods))[0]}{pod.name if self._is_wide else short}"
+            yield _pod_row(pod, group, name, self._now)
 
 
-def _group_row(group: GroupNode, bar: str, now: datetime) -> Sequence[Cell]:
-    tone = Tone.GOOD if group.is_available else Tone.BAD
-    if group.state in ("Replacing", "Removing", "WaitingForTermination", "CreatingPods", "PodsNotReady", "Scheduling"):
+def _block_row(block: Block, mark: str, now: datetime) -> Row:
+    first = block.groups[0]
+    tone = Tone.GOOD if first.is_available else Tone.BAD
+    if first.state in BUSY:
         tone = Tone.BUSY
-    surge = " (surge)" if group.is_surge else ""
+    name = groups([group.ordinal for group in block.groups])
+    surge = " (surge)" if first.is_surge else ""
     return (
-        Cell(f"{bar}group {group.ordinal}{surge}", Tone.STRONG),
-        Cell(f"{group.ready_pods}/{group.pod_count}"),
-        Cell(group.state, tone),
-        Cell(_hash(group.revision), Tone.PLAIN if group.is_updated else Tone.BUSY),
-        _restarts(group.restarts),
-        Cell(age(group.created_at, now)),
+        Cell(f"{mark}{name}{surge}", Tone.STRONG),
+        Cell(f"{sum(g.ready_pods for g in block.groups)}/{sum(g.pod_count for g in block.groups)}"),
+        Cell(first.state, tone),
+        Cell(_hash(first.revision), Tone.PLAIN if first.is_updated else Tone.BUSY),
+        _restarts(sum(group.restarts for group in block.groups)),
+        Cell(age(min((g.created_at for g in block.groups if g.created_at is not None), default=None), now)),
         Cell(),
-        Cell(group.domain),
-        Cell(group.gang.state if group.gang is not None else ""),
+        Cell(first.domain if len(block.groups) == 1 else ""),
+        Cell(_gangs(block)),
     )
 
 
-def _role_row(role: RoleNode, bar: str) -> Sequence[Cell]:
+def _gangs(block: Block) -> str:
+    states = dict.fromkeys(group.gang.state for group in block.groups if group.gang is not None)
+    return ", ".join(states)
+
+
+def _role_row(role: RoleNode, mark: str) -> Row:
     needs = f"needs {role.minimum}" if role.minimum != role.replicas else ""
     is_short = role.ready_instances < role.minimum
     ready = Cell(f"{role.ready_instances}/{role.replicas}", Tone.BAD if is_short else Tone.PLAIN)
-    return (Cell(f"{bar}{role.name}"), ready, Cell(needs, Tone.FAINT), *(Cell() for _ in range(6)))
+    return (Cell(f"{mark}{role.name}"), ready, Cell(needs, Tone.FAINT), *(Cell() for _ in range(6)))
 
 
-def _instance_rows(
-    instance: InstanceNode, group: GroupNode, bar: str, below: str, is_wide: bool, now: datetime
-) -> Iterator[Sequence[Cell]]:
-    """An instance of one pod is one line."""
-    if len(instance.pods) == 1:
-        pod = instance.pods[0]
-        yield _pod_row(pod, group, f"{bar}{pod.name if is_wide else instance.id}", now)
-        return
-    ready = Cell(f"{instance.ready_pods}/{instance.pod_count}")
-    yield (Cell(f"{bar}{instance.id}"), ready, *(Cell() for _ in range(7)))
-    for at, pod in enumerate(instance.pods):
-        short = "entry" if pod.worker_index == 0 else f"worker {pod.worker_index}"
-        yield _pod_row(pod, group, f"{below}{_branch(at, len(instance.pods))[0]}{pod.name if is_wide else short}", now)
-
-
-def _pod_row(pod: PodNode, group: GroupNode, name: str, now: datetime) -> Sequence[Cell]:
+def _pod_row(pod: PodNode, group: GroupNode, name: str, now: datetime) -> Row:
     return (
         Cell(name),
         Cell("1/1" if pod.is_ready else "0/1"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from modelinfer_controller.kubectl.model.rollout_changes import revision_of_numb
 from modelinfer_controller.kubectl.model.rollout_status import RolloutState, RolloutStatus, rollout_status
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.kubectl.render.output import WIDE, render, say
-from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_line
+from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_lines
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 
 TICK = 2.0  # seconds: how often a rollout is looked at where nothing changes
@@ -45,7 +46,7 @@ async def show_status(flags: ClusterFlags, name: str, waiting: Waiting, output: 
     if output not in (None, WIDE):
         say(render("RolloutStatus", status, output or ""))
     elif not waiting.watch:
-        say(progress_line(status, terminal_of()) + "\n")
+        say("\n".join(progress_lines(status, terminal_of())) + "\n")
     if status.has_failed:
         raise failure(why_failed(status))
     if output in (None, WIDE) and status.is_done:
@@ -86,16 +87,15 @@ async def _follow(flags: ClusterFlags, name: str, waiting: Waiting, *, is_quiet:
     from modelinfer_controller.kubectl.model.follow import following
 
     key, clock = ObjectName(namespace_of(flags, os.environ), name), SystemClock()
-    line = _Line(is_quiet)
+    progress = _Progress(is_quiet)
     stuck = _Stuck(waiting.stuck_after)
     async with connected(flags, os.environ, follows=True) as client, following(client, key, clock) as follower:
         while True:
             snapshot = follower.snapshot()
             _require_revision(snapshot, waiting)
             status = stuck.judge(rollout_status(snapshot, timedelta.max))
-            line.show(progress_line(status, terminal_of()))
+            progress.show(progress_lines(status, terminal_of()))
             if status.is_done or status.has_failed:
-                line.end()
                 return status
             await follower.wait(min(TICK, waiting.stuck_after))
 
@@ -120,18 +120,16 @@ class _Stuck:
         return status
 
 
-class _Line:
-    """One line that is drawn over itself on a terminal; elsewhere each new one is a line of its own."""
+class _Progress:
+    """A few lines that are drawn over themselves on a terminal; elsewhere each new state follows the one before."""
 
     def __init__(self, is_quiet: bool) -> None:
-        self._before = ""
+        self._before: Sequence[str] = ()
         self._is_quiet = is_quiet
 
-    def show(self, line: str) -> None:
-        if line != self._before and not self._is_quiet:
-            say(f"\r{line}\x1b[K" if sys.stdout.isatty() else f"{line}\n")
-        self._before = line
-
-    def end(self) -> None:
-        if sys.stdout.isatty() and not self._is_quiet:
-            say("\n")
+    def show(self, lines: Sequence[str]) -> None:
+        if lines == self._before or self._is_quiet:
+            return
+        back = f"\x1b[{len(self._before)}A\x1b[J" if self._before and sys.stdout.isatty() else ""
+        say(back + "".join(f"{line}\n" for line in lines))
+        self._before = lines

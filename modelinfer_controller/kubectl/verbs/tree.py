@@ -1,41 +1,68 @@
 """The verb `tree`."""
 
+import asyncio
 import os
 import sys
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kubectl.model.access import connected, namespace_of
 from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
-from modelinfer_controller.kubectl.model.tree import tree_of
+from modelinfer_controller.kubectl.model.tree import Tree, tree_of
+from modelinfer_controller.kubectl.model.tree_selection import selected
 from modelinfer_controller.kubectl.render.output import show
 from modelinfer_controller.kubectl.render.screen import Screen
-from modelinfer_controller.kubectl.render.terminal import Terminal, terminal_of
-from modelinfer_controller.kubectl.render.tree import tree_lines
+from modelinfer_controller.kubectl.render.terminal import terminal_of
+from modelinfer_controller.kubectl.render.tree import fitted_lines
 
 TICK = 5.0  # seconds: ages move on even where nothing changes
 
 
-async def show_tree(flags: ClusterFlags, name: str, output: str | None) -> None:
+@dataclass(frozen=True)
+class View:
+    """all: nothing is folded. unhealthy: groups at rest are left out. groups: the only ones that are shown."""
+
+    all: bool = False
+    unhealthy: bool = False
+    groups: Sequence[int] = ()
+
+    def of(self, snapshot: Snapshot) -> Tree:
+        return selected(tree_of(snapshot), unhealthy=self.unhealthy, only=self.groups)
+
+
+async def show_tree(flags: ClusterFlags, name: str, view: View, output: str | None) -> None:
     """Once."""
     namespace = namespace_of(flags, os.environ)
     async with connected(flags, os.environ) as client:
-        tree = tree_of(await read_snapshot(client, namespace, name, SystemClock().now()))
-    show("Tree", tree, output, lambda terminal: tree_lines(tree, terminal))
+        tree = view.of(await read_snapshot(client, namespace, name, SystemClock().now()))
+    show("Tree", tree, output, lambda terminal: fitted_lines(tree, terminal, None if view.all else terminal.room))
 
 
-async def watch_tree(flags: ClusterFlags, name: str) -> None:
-    """Until it is gone, or the user has seen enough."""
+async def watch_tree(flags: ClusterFlags, name: str, view: View) -> None:
+    """Until it is gone, or the user has seen enough; the last picture stays."""
     from modelinfer_controller.kubectl.model.follow import following
 
     key, clock = ObjectName(namespace_of(flags, os.environ), name), SystemClock()
-    screen = Screen(terminal_of(), is_terminal=sys.stdout.isatty())
+    screen = Screen(terminal_of, is_terminal=sys.stdout.isatty())
     async with connected(flags, os.environ, follows=True) as client, following(client, key, clock) as follower:
-        while True:
-            screen.show(_lines(follower.snapshot(), terminal_of()))
-            await follower.wait(TICK)
+        with screen.open():
+            while not screen.is_ended:
+                room = None if view.all else screen.room
+                screen.show(fitted_lines(view.of(follower.snapshot()), terminal_of(), room))
+                await _either(follower.wait(TICK), screen.changed)
 
 
-def _lines(snapshot: Snapshot, terminal: Terminal) -> list[str]:
-    return tree_lines(tree_of(snapshot), terminal)
+async def _either(change: Coroutine[Any, Any, None], key: asyncio.Event) -> None:
+    """A change of the cluster, or a key."""
+    tasks = {asyncio.create_task(change, name="change"), asyncio.create_task(key.wait(), name="key")}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    key.clear()

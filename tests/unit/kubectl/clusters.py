@@ -141,6 +141,11 @@ class Cluster:
         meta = msgspec.structs.replace(pod.metadata, deletion_timestamp=self.now, finalizers=finalizers)
         self.pods[name] = msgspec.structs.replace(pod, metadata=meta)
 
+    def delete(self, *finalizers: str) -> None:
+        """The ModelInfer is being deleted, and kept by its finalizers."""
+        meta = msgspec.structs.replace(self.stored.metadata, deletion_timestamp=self.now, finalizers=finalizers)
+        self.stored = msgspec.structs.replace(self.stored, metadata=meta)
+
     def take_name(self, name: str) -> None:
         """A pod of somebody else, with our label."""
         meta = ObjectMeta(

@@ -20,7 +20,7 @@ from modelinfer_controller.kubectl.model.tree import tree_of
 from modelinfer_controller.kubectl.render.explain import explanation_lines
 from modelinfer_controller.kubectl.render.history import history_lines
 from modelinfer_controller.kubectl.render.plan import forecast_lines
-from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_line
+from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal
 from modelinfer_controller.kubectl.render.tree import tree_lines
 
@@ -90,9 +90,9 @@ def test_the_history_of_two_revisions(width: int, screen: Screen) -> None:
 
 @WIDTHS
 def test_the_progress_of_a_rollout(width: int, screen: Screen) -> None:
-    line = progress_line(rollout_status(rolling_out().snapshot()), Terminal(width))
-    assert_fits([line], width)
-    screen(f"status-{width}", [line])
+    lines = progress_lines(rollout_status(rolling_out().snapshot()), Terminal(width))
+    assert_fits(lines, width)
+    screen(f"status-{width}", lines)
 
 
 def undone() -> tuple[Cluster, Sequence[str]]:
@@ -116,7 +116,7 @@ def test_the_end_of_going_back(screen: Screen) -> None:
     cluster, _ = undone()
     cluster.settle()
     status = rollout_status(cluster.snapshot())
-    screen("undone-status-80", [progress_line(status, Terminal(80)), end_text(status)])
+    screen("undone-status-80", [*progress_lines(status, Terminal(80)), end_text(status)])
 
 
 def test_the_page_on_an_incident_shows_these_screens() -> None:
