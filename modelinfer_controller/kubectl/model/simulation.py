@@ -69,13 +69,14 @@ class Timeline:
     """What was seen. marks: when each manifest was applied, and each failure brought about, with words for people and
     the number of samples before it.
 
-    changed_at: when the last manifest was applied. is_finished: whether everything came to be as specified.
+    changed_at: when the last manifest was applied; changed_from: how many samples there were then. is_finished: whether everything came to be as specified.
     """
 
     started_at: datetime
     samples: list[Sample] = field(default_factory=list)
     marks: list[tuple[timedelta, str, int]] = field(default_factory=list)
     changed_at: timedelta = timedelta(0)
+    changed_from: int = 0
     is_finished: bool = False
     replicas: int = 0
 
@@ -84,9 +85,12 @@ class Timeline:
 
     @property
     def lowest_available(self) -> int:
-        """After the last manifest was applied; for a single one after everything was available first."""
-        counts = [sample.available for sample in self.samples if sample.at >= self.changed_at]
-        if self.changed_at == timedelta(0) and self.replicas in counts:
+        """After the last manifest was applied; for a single one after everything was available first.
+
+        Samples are told apart by their order: several can have the same virtual time.
+        """
+        counts = [sample.available for sample in self.samples[max(self.changed_from - 1, 0) :]]
+        if self.changed_from == 0 and self.replicas in counts:
             counts = counts[counts.index(self.replicas) :]
         return min(counts, default=0)
 
@@ -188,6 +192,7 @@ async def _play(scenario: Scenario, cluster: SimulatedControlPlane, watcher: _Wa
     client = cluster.client("kubectl")
     for number, manifest in enumerate(scenario.manifests):
         timeline.changed_at = cluster.clock.now() - timeline.started_at
+        timeline.changed_from = len(timeline.samples)
         timeline.mark(timeline.changed_at, f"{'apply' if number == 0 else 'change'} {manifest.name}")
         watcher.settled.clear()
         watcher.generation = await _apply(client, manifest, is_first=number == 0)
