@@ -71,7 +71,6 @@ COLUMNS: Final = (
         "type": "string",
         "jsonPath": '.status.conditions[?(@.type=="Available")].reason',
         "description": "Why the ModelInfer is or is not available",
-        "priority": 1,
     },
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 )

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from modelinfer_controller.kubectl.cli.options import (
+    F,
     Verb,
     cluster_options,
     complete_groups,
@@ -12,6 +13,7 @@ from modelinfer_controller.kubectl.cli.options import (
     flags_of,
     group_option,
     name_argument,
+    names_argument,
     output_option,
     run,
 )
@@ -143,6 +145,76 @@ def simulate(
     return show_simulation(filename, nodes, start, fail, seed, plot, output)
 
 
+def _fleet_options(command: F) -> F:
+    for option in (
+        click.option("-l", "--selector", default="", help="A label selector, such as tier=prod."),
+        click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces."),
+        names_argument(),
+    ):
+        command = option(command)
+    return command
+
+
+def _show_fleet(
+    names: tuple[str, ...],
+    selector: str,
+    all_namespaces: bool,
+    output: str | None,
+    watch: bool,
+    flags: Any,
+    with_sums: bool = False,
+) -> None:
+    from modelinfer_controller.kubectl.verbs.fleet import Chosen, show_fleet, watch_fleet
+
+    chosen = Chosen(names, selector, all_namespaces)
+    if not watch:
+        return run(show_fleet(flags_of(flags), chosen, output))
+    if output not in (None, "wide"):
+        raise click.UsageError("--watch draws, and cannot go with --output")
+    return run(watch_fleet(flags_of(flags), chosen, with_sums=with_sums))
+
+
+@click.command(
+    cls=Verb,
+    examples=[
+        ("Every ModelInfer of the cluster, the worst first", "kubectl modelinfer status -A"),
+        ("Two of them, followed", "kubectl modelinfer status qwen llama -w"),
+        ("By label, for a machine", "kubectl modelinfer status -l tier=prod -o json"),
+    ],
+)
+@_fleet_options
+@click.option("-w", "--watch", is_flag=True, help="Redraw at every change; arrow keys scroll, q ends.")
+@output_option
+@cluster_options
+def status(
+    names: tuple[str, ...], selector: str, all_namespaces: bool, watch: bool, output: str | None, **flags: Any
+) -> None:
+    """Show ModelInfers, the worst first: ready groups, reason, since when, rollout, and what comes next."""
+    _show_fleet(names, selector, all_namespaces, output, watch, flags)
+
+
+@click.command(
+    name="list", cls=Verb, examples=[("Every ModelInfer of the cluster", "kubectl modelinfer list --all-namespaces")]
+)
+@_fleet_options
+@click.option("-w", "--watch", is_flag=True, help="Redraw at every change; arrow keys scroll, q ends.")
+@output_option
+@cluster_options
+def list_(
+    names: tuple[str, ...], selector: str, all_namespaces: bool, watch: bool, output: str | None, **flags: Any
+) -> None:
+    """The same as `status`."""
+    _show_fleet(names, selector, all_namespaces, output, watch, flags)
+
+
+@click.command(cls=Verb, examples=[("The whole cluster, live", "kubectl modelinfer top -A")])
+@_fleet_options
+@cluster_options
+def top(names: tuple[str, ...], selector: str, all_namespaces: bool, **flags: Any) -> None:
+    """Follow the fleet: its sums, and every ModelInfer, the worst first."""
+    _show_fleet(names, selector, all_namespaces, None, True, flags, with_sums=True)
+
+
 @click.command(name="options")
 def list_options() -> None:
     """List the connection flags, which every verb takes, before it or after it."""
@@ -158,7 +230,7 @@ def list_options() -> None:
     click.echo(formatter.getvalue().rstrip())
 
 
-VERBS: tuple[click.Command, ...] = (tree, explain, plan, rollout, simulate, list_options)
+VERBS: tuple[click.Command, ...] = (status, list_, top, tree, explain, plan, rollout, simulate, list_options)
 
 
 def add_verbs(group: click.Group) -> None:

@@ -1,15 +1,17 @@
-"""Following one ModelInfer: the controller's own caches, kept by watches, and a snapshot at each change."""
+"""Following ModelInfers: the controller's own caches, kept by watches, and a snapshot at each change."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from modelinfer_controller.api.core import Node
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.observe import Observer
+from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.tasks import run_all
@@ -21,13 +23,11 @@ SETTLE = 0.1  # seconds: changes that come together are told as one
 
 
 class Follower:
-    """Snapshots of one ModelInfer out of caches that follow the cluster."""
+    """Snapshots of ModelInfers out of caches that follow the cluster. key: the one that `snapshot` is of."""
 
-    def __init__(
-        self, caches: Caches, observer: Observer, nodes: Mapping[str, Node], key: ObjectName, clock: Clock
-    ) -> None:
+    def __init__(self, caches: Caches, nodes: Mapping[str, Node], key: ObjectName | None, clock: Clock) -> None:
         self._caches = caches
-        self._observer = observer
+        self._observer = Observer(caches)
         self._nodes = nodes
         self._key = key
         self._clock = clock
@@ -37,9 +37,20 @@ class Follower:
 
     def snapshot(self) -> Snapshot:
         """Raises Exit when it is no more."""
-        stored = self._caches.model_infers.lister.get(self._key)
+        stored = self._caches.model_infers.lister.get(self._key) if self._key is not None else None
         if stored is None:
-            raise failure(f"ModelInfer {self._key.name} is gone")
+            raise failure(f"ModelInfer {self._key.name if self._key is not None else ''} is gone")
+        return self._of(stored)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Of every ModelInfer that can be decoded."""
+        found: list[Snapshot] = []
+        for stored in self._caches.model_infers.lister.list():
+            with suppress(Exit):
+                found.append(self._of(stored))
+        return found
+
+    def _of(self, stored: ModelInfer) -> Snapshot:
         spec, violations = decode_spec(bytes(stored.spec), stored.metadata.name)
         owner = Owner(stored.metadata, spec, bytes(stored.spec), stored.status)
         pods = {pod.metadata.name: pod for pod in self._caches.pods.of(owner.metadata.uid)}
@@ -71,11 +82,24 @@ class Follower:
 async def following(client: Client, key: ObjectName, clock: Clock) -> AsyncIterator[Follower]:
     """Raises Exit where there is none of that name, and what the informers fail with."""
     await read_model_infer(client, key.namespace, key.name)
+    async with _followed(client, [key.namespace], key, clock) as follower:
+        yield follower
+
+
+@asynccontextmanager
+async def following_all(client: Client, namespace: str | None, clock: Clock) -> AsyncIterator[Follower]:
+    """Every ModelInfer of the namespace, or of all namespaces."""
+    async with _followed(client, [namespace] if namespace else [], None, clock) as follower:
+        yield follower
+
+
+@asynccontextmanager
+async def _followed(
+    client: Client, namespaces: Sequence[str], key: ObjectName | None, clock: Clock
+) -> AsyncIterator[Follower]:
     nodes = await read_nodes(client)
-    caches = build_caches(
-        client, [key.namespace], random=random.Random(), clock=clock, on_gang_support_changed=lambda: None
-    )
-    follower = Follower(caches, Observer(caches), nodes, key, clock)
+    caches = build_caches(client, namespaces, random=random.Random(), clock=clock, on_gang_support_changed=lambda: None)
+    follower = Follower(caches, nodes, key, clock)
     running = asyncio.create_task(
         run_all((f"informer {informer.name}", informer.run()) for informer in caches.informers), name="informers"
     )

@@ -157,7 +157,7 @@ def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str
     return f"{told}; the nearest names: {', '.join(near)}"
 
 
-async def read_children(client: Client, namespace: str) -> Listed:
+async def read_children(client: Client, namespace: str | None) -> Listed:
     pods, services, revisions, pod_groups = await asyncio.gather(
         list_of(client, PODS, namespace),
         list_of(client, SERVICES, namespace),
@@ -191,7 +191,7 @@ async def list_of(
     raise missing
 
 
-async def _pod_groups(client: Client, namespace: str, scheduler: GangScheduler) -> Sequence[PodGroup] | None:
+async def _pod_groups(client: Client, namespace: str | None, scheduler: GangScheduler) -> Sequence[PodGroup] | None:
     """None where the kind is not served; who may not list it is told so before the server looks whether it is."""
     resource = POD_GROUPS[scheduler]
     try:

@@ -1,11 +1,9 @@
 """The verb `tree`."""
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.clock import SystemClock
@@ -18,6 +16,7 @@ from modelinfer_controller.kubectl.render.output import show
 from modelinfer_controller.kubectl.render.screen import Screen
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 from modelinfer_controller.kubectl.render.tree import fitted_lines
+from modelinfer_controller.kubectl.verbs.waiting import change_or_key
 
 TICK = 5.0  # seconds: ages move on even where nothing changes
 
@@ -53,16 +52,4 @@ async def watch_tree(flags: ClusterFlags, name: str, view: View) -> None:
             while not screen.is_ended:
                 room = None if view.all else screen.room
                 screen.show(fitted_lines(view.of(follower.snapshot()), terminal_of(), room))
-                await _either(follower.wait(TICK), screen.changed)
-
-
-async def _either(change: Coroutine[Any, Any, None], key: asyncio.Event) -> None:
-    """A change of the cluster, or a key."""
-    tasks = {asyncio.create_task(change, name="change"), asyncio.create_task(key.wait(), name="key")}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    key.clear()
+                await change_or_key(follower.wait(TICK), screen.changed)

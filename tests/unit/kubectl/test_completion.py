@@ -16,7 +16,7 @@ def words(before: Sequence[str], word: str) -> list[str]:
 
 
 def test_verbs_are_offered() -> None:
-    assert words([], "") == ["explain", "options", "plan", "rollout", "simulate", "tree"]
+    assert words([], "") == ["explain", "list", "options", "plan", "rollout", "simulate", "status", "top", "tree"]
     assert words([], "ex") == ["explain"]
     assert words(["rollout"], "re") == ["restart", "resume"]
 

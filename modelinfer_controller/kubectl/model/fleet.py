@@ -1,0 +1,160 @@
+"""The fleet: every ModelInfer in one line, the worst first."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import KubeObject, Node
+from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.controller.resources import MODEL_INFERS
+from modelinfer_controller.exits import Exit
+from modelinfer_controller.kube.client import Client
+from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
+from modelinfer_controller.kubectl.model.document import Document
+from modelinfer_controller.kubectl.model.explanation import Explanation, explain
+from modelinfer_controller.kubectl.model.kubeconfig import failure
+from modelinfer_controller.kubectl.model.rollout_status import RolloutState, rollout_status
+from modelinfer_controller.kubectl.model.snapshot import (
+    Listed,
+    Snapshot,
+    list_of,
+    read_children,
+    read_nodes,
+    snapshot_of,
+)
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class FleetEntry(Document, frozen=True):
+    """One ModelInfer. reason and message: of its first group that is not available, or of what else is the matter, ""
+    where all is well; since: from when on. state: of its rollout. next: what the controller does next."""
+
+    namespace: str
+    name: str
+    is_well: bool
+    available_groups: int
+    replicas: int
+    ready_pods: int
+    pod_count: int
+    restarts: int
+    state: RolloutState
+    updated: int
+    movable: int
+    revision: str
+    reason: str
+    message: str
+    since: datetime | None
+    next: str
+    created_at: datetime | None
+
+
+class Fleet(Document, frozen=True):
+    """items: the worst first."""
+
+    time: datetime
+    items: tuple[FleetEntry, ...]
+
+
+def fleet_of(snapshots: Iterable[Snapshot], now: datetime) -> Fleet:
+    return Fleet(now, tuple(sorted((entry_of(snapshot) for snapshot in snapshots), key=severity)))
+
+
+def severity(entry: FleetEntry) -> tuple[object, ...]:
+    """The worst first: nothing available, then a rollout that has failed, then the share that is missing, then what
+    is on its way, then by name."""
+    share = entry.available_groups / entry.replicas if entry.replicas else 1.0
+    has_failed = entry.state not in (RolloutState.COMPLETE, RolloutState.PROGRESSING)
+    is_down = bool(entry.replicas) and not entry.available_groups
+    return (entry.is_well, not is_down, not has_failed, share, entry.namespace, entry.name)
+
+
+def entry_of(snapshot: Snapshot) -> FleetEntry:
+    told, status, meta = explain(snapshot, Diagnostics()), rollout_status(snapshot), snapshot.stored.metadata
+    first = told.groups[0] if told.groups else None
+    return FleetEntry(
+        namespace=meta.namespace,
+        name=meta.name,
+        is_well=told.is_well,
+        available_groups=told.available_groups,
+        replicas=told.replicas,
+        ready_pods=sum(pod.is_ready for pod in snapshot.observed.pods),
+        pod_count=len(snapshot.observed.pods),
+        restarts=sum(pod.restart_count for pod in snapshot.observed.pods),
+        state=status.state,
+        updated=status.updated,
+        movable=status.movable,
+        revision=status.revision,
+        reason=status.reason or (first.reason if first is not None else ""),
+        message=status.message or (first.message if first is not None else ""),
+        since=status.since or (first.since if first is not None else None),
+        next=_next(told),
+        created_at=meta.creation_timestamp,
+    )
+
+
+def _next(told: Explanation) -> str:
+    steps = [*(step for group in told.groups for step in group.next), *told.other_next]
+    steps += [each.next for each in told.waiting if each.next.rule != "partition"]
+    return steps[0].text if steps else ""
+
+
+async def read_fleet(
+    client: Client, namespace: str | None, names: Sequence[str], selector: str, now: datetime
+) -> list[Snapshot]:
+    """Of one namespace or, with None, of all. names: only these; raises Exit where one is not there."""
+    found, listed, nodes = await asyncio.gather(
+        list_of(client, MODEL_INFERS, namespace, selector), read_children(client, namespace), read_nodes(client)
+    )
+    chosen = [one for one in found if not names or one.metadata.name in names]
+    if missing := sorted(set(names) - {one.metadata.name for one in chosen}):
+        raise failure(f'no ModelInfer "{missing[0]}" in namespace {namespace}')
+    children = _by_owner(listed)
+    return [
+        snapshot
+        for stored in chosen
+        if (snapshot := _decoded(stored, children.get(stored.metadata.object_name, Listed()), listed, nodes, now))
+    ]
+
+
+def _decoded(
+    stored: ModelInfer, own: Listed, listed: Listed, nodes: Mapping[str, Node], now: datetime
+) -> Snapshot | None:
+    """None for a spec that cannot be read at all, which its own verbs tell of."""
+    try:
+        return snapshot_of(stored, replace(own, gang_support=listed.gang_support), nodes, now)
+    except Exit:
+        return None
+
+
+def _by_owner(listed: Listed) -> Mapping[ObjectName, Listed]:
+    """What there is by the ModelInfer that its label names."""
+    names = {_owner(one) for kind in (listed.pods, listed.services, listed.revisions) for one in kind}
+    pods, services = _grouped(listed.pods), _grouped(listed.services)
+    revisions = _grouped(listed.revisions)
+    groups = {scheduler: _grouped(each) for scheduler, each in (listed.pod_groups or {}).items()}
+    names |= {name for each in groups.values() for name in each}
+    return {
+        name: Listed(
+            pods=pods.get(name, ()),
+            services=services.get(name, ()),
+            revisions=revisions.get(name, ()),
+            pod_groups={scheduler: each.get(name, ()) for scheduler, each in groups.items()},
+        )
+        for name in names
+    }
+
+
+def _grouped(objects: Iterable[T]) -> dict[ObjectName, list[T]]:
+    found: dict[ObjectName, list[T]] = {}
+    for one in objects:
+        found.setdefault(_owner(one), []).append(one)
+    return found
+
+
+def _owner(one: KubeObject) -> ObjectName:
+    return ObjectName(one.metadata.namespace, one.metadata.labels.get(well_known.NAME, ""))
