@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: demo test venv lint unit sim integration bench fuzz lock
+.PHONY: demo test venv lint unit sim integration e2e bench fuzz lock
 
 venv: $(VENV)/.installed
 
@@ -40,7 +40,7 @@ lock: ## Resolve pyproject.toml anew into requirements.lock; the other locks are
 	$(COMPILE) --constraint requirements.lock -o requirements-image.lock pyproject.toml
 	$(COMPILE) --constraint requirements.lock --extra demo -o requirements-demo.lock pyproject.toml
 
-test: lint unit sim integration
+test: lint unit sim integration e2e
 
 lint: venv
 	$(BIN)/ruff check .
@@ -58,6 +58,10 @@ sim: venv
 # that a fault is told from a moment without a processor. A fault fails again.
 integration: venv
 	$(BIN)/pytest tests/integration $(ARGS) || $(BIN)/pytest tests/integration --last-failed --last-failed-no-failures none $(ARGS)
+
+# On real nodes, which need Linux and root; elsewhere it is left out, and says so. MODELINFER_E2E=required forbids that.
+e2e: venv
+	$(BIN)/pytest tests/e2e $(ARGS) || $(BIN)/pytest tests/e2e --last-failed --last-failed-no-failures none $(ARGS)
 
 bench: venv
 	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)

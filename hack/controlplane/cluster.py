@@ -26,7 +26,7 @@ from controlplane.real.debian import ensure_packages
 from controlplane.real.init import ctr_command, read_node_state
 from controlplane.real.namespaces import first_process, in_node, machine_pid
 from controlplane.real.requirements import check_machine
-from controlplane.real.site import off_mark, remove_left_over
+from controlplane.real.site import cut_power, off_mark, remove_left_over
 from controlplane.rest import RestClient, RestError
 from controlplane.settings import Settings
 from controlplane.state import State, read_state
@@ -224,7 +224,7 @@ class ControlPlane:
         off_mark(folder).touch()
         holder = self.state.pid_by_component.get(node)
         if holder is not None:
-            _signal(holder, signal.SIGKILL)
+            cut_power(holder)
         self._until(lambda: node not in self.state.pid_by_component, f"{node} still has power")
 
     def power_on(self, node: str) -> None:

@@ -42,14 +42,19 @@ class Program:
 
 @dataclass(frozen=True)
 class Module:
-    """A folder of hack/tools. `version_of` is the Go module whose version the binaries report, where it must be set at
-    build time; `keep` names a folder of `keep_from`'s source that is copied beside the binaries."""
+    """A folder of hack/tools, or of `parent`. `version_of` is the Go module whose version the binaries report, where it
+    must be set at build time; `keep` names a folder of `keep_from`'s source that is copied beside the binaries."""
 
     folder: str
     programs: tuple[Program, ...]
+    parent: Path = _TOOLS
     version_of: str | None = None
     keep_from: str | None = None
     keep: str | None = None
+
+    @property
+    def source(self) -> Path:
+        return self.parent / self.folder
 
 
 KUBERNETES = Module(
@@ -107,8 +112,20 @@ def ensure_binaries(*, volcano: bool, real_nodes: bool = False) -> Binaries:
         *([VOLCANO] if volcano else []),
         *([NODE, COREDNS, PAUSE] if real_nodes else []),
     ):
-        path_by_name |= _ensure_module(module)
+        path_by_name |= ensure_module(module)
     return Binaries(path_by_name, _built_folder(VOLCANO) / "crds" if volcano else None)
+
+
+def ensure_module(module: Module) -> dict[str, Path]:
+    """The binaries of one module, by name, built first where they are missing. Raises BuildError."""
+    provided = _provided(module)
+    missing = [program for program in module.programs if program.name not in provided]
+    folder = _built_folder(module)
+    if missing and not folder.exists():
+        with locked(binaries_folder() / f"{module.folder}.lock"):
+            if not folder.exists():
+                _build(module, folder)
+    return {program.name: provided.get(program.name, folder / program.name) for program in module.programs}
 
 
 def build_digest(module_files: Sequence[bytes], system: str, machine: str) -> str:
@@ -138,17 +155,6 @@ def linker_flags(module: Module, go_mod: str) -> str:
     return " ".join(flags)
 
 
-def _ensure_module(module: Module) -> dict[str, Path]:
-    provided = _provided(module)
-    missing = [program for program in module.programs if program.name not in provided]
-    folder = _built_folder(module)
-    if missing and not folder.exists():
-        with locked(binaries_folder() / f"{module.folder}.lock"):
-            if not folder.exists():
-                _build(module, folder)
-    return {program.name: provided.get(program.name, folder / program.name) for program in module.programs}
-
-
 def _provided(module: Module) -> dict[str, Path]:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if not assets:
@@ -158,7 +164,7 @@ def _provided(module: Module) -> dict[str, Path]:
 
 
 def _built_folder(module: Module) -> Path:
-    files = [path.read_bytes() for path in _source_files(_TOOLS / module.folder)]
+    files = [path.read_bytes() for path in _source_files(module.source)]
     return binaries_folder() / f"{module.folder}-{build_digest(files, platform.system(), platform.machine())}"
 
 
@@ -177,7 +183,7 @@ def _build(module: Module, folder: Path) -> None:
     # Whoever holds the lock builds alone: such folders are what killed builds left.
     for left_over in binaries_folder().glob(f".{module.folder}-*"):
         shutil.rmtree(left_over)
-    source = _TOOLS / module.folder
+    source = module.source
     flags = linker_flags(module, (source / "go.mod").read_text())
     with tempfile.TemporaryDirectory(prefix=f".{module.folder}-", dir=binaries_folder()) as aside:
         for number, program in enumerate(module.programs, start=1):

@@ -75,7 +75,7 @@ def _children(pid: int) -> Iterator[int]:
     for folder in _PROC.glob("[0-9]*"):
         try:
             after_name = (folder / "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
             continue
         if int(after_name[1]) == pid:
             yield int(folder.name)
@@ -84,7 +84,7 @@ def _children(pid: int) -> Iterator[int]:
 def _innermost(pid: int) -> int | None:
     try:
         lines = (_PROC / str(pid) / "status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
     return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)
 
@@ -92,5 +92,5 @@ def _innermost(pid: int) -> int | None:
 def _namespace(pid: int, kind: str) -> str | None:
     try:
         return os.readlink(_PROC / str(pid) / "ns" / kind)
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +35,7 @@ from controlplane.real.namespaces import (
 ENTRY = Path(__file__).resolve().parents[2] / "cluster"
 PROXY_USER = "system:kube-proxy"
 _WIRE_TIMEOUT = 10.0
+_END_TIMEOUT = 10.0
 
 
 def cluster_cgroup(cluster: Path) -> str:
@@ -43,6 +46,12 @@ def cluster_cgroup(cluster: Path) -> str:
 def off_mark(node: Path) -> Path:
     """While this file is in a node's folder the node stays without power."""
     return node / "off"
+
+
+def cut_power(holder: int) -> None:
+    """Kill the first process of a node, and thus all of its processes; the holder reaps it and ends."""
+    with contextlib.suppress(NamespaceError, ProcessLookupError):
+        os.kill(first_process(holder), signal.SIGKILL)
 
 
 def identities(count: int) -> list[NodeIdentity]:
@@ -134,6 +143,11 @@ class Site:
 
     def close(self) -> None:
         """End everything and remove the cgroups."""
+        for node in self._node_by_name.values():
+            cut_power(node.pid)
+        for node in self._node_by_name.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                node.wait(_END_TIMEOUT)
         own = [process for process in (self._forwarder, self._network) if process is not None]
         kill_all([*self._node_by_name.values(), *own])
         self._node_by_name.clear()
@@ -150,16 +164,17 @@ class Site:
     def _folder(self, identity: NodeIdentity) -> Path:
         return self._layout.nodes / identity.name
 
+    def _cgroup(self, identity: NodeIdentity) -> str:
+        return f"{cluster_cgroup(self._layout.folder)}/{identity.name}"
+
     def _prepare(self, identity: NodeIdentity) -> None:
         folder = self._folder(identity)
         files = folder / "configuration"
         files.mkdir(parents=True)
-        cgroup = f"{cluster_cgroup(self._layout.folder)}/{identity.name}"
-        cgroups.create(cgroup)
         packages = self._programs.packages
         (files / "containerd.toml").write_text(configuration.containerd(packages.cni_plugins, _snapshotter(folder)))
         (files / "cni.json").write_text(configuration.cni(identity))
-        (files / "kubelet.json").write_text(configuration.kubelet(f"/{cgroup}"))
+        (files / "kubelet.json").write_text(configuration.kubelet(f"/{self._cgroup(identity)}"))
         proxy = self._layout.kubeconfig_of(PROXY_USER)
         (files / "kube-proxy.json").write_text(configuration.kube_proxy(identity, proxy))
         (files / "plan.json").write_text(self._plan(identity, files).to_json())
@@ -192,6 +207,9 @@ class Site:
     def _switch_on(self, identity: NodeIdentity) -> None:
         folder = self._folder(identity)
         init.state_file(folder).unlink(missing_ok=True)
+        # A power cut takes cgroups with it: those of the pods that ran here would keep the kubelet busy for seconds.
+        cgroups.remove(self._cgroup(identity))
+        cgroups.create(self._cgroup(identity))
         command = (*NEW_NODE, sys.executable, str(ENTRY), "node-init", str(folder / "configuration" / "plan.json"))
         holder = spawn(command, self._layout.log_of(identity.name))
         self._node_by_name[identity.name] = holder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -59,15 +60,12 @@ def test_every_program_is_pinned(module: tools.Module) -> None:
 
 
 @pytest.mark.parametrize("module", [tools.COREDNS, tools.PAUSE], ids=lambda m: m.folder)
-def test_a_program_of_ours_is_built_anew_when_its_source_changes(
-    module: tools.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(TOOLS / module.folder, tmp_path / module.folder)
-    before = tools._built_folder(module)
-    monkeypatch.setattr(tools, "_TOOLS", tmp_path)
-    assert tools._built_folder(module) == before
-    (tmp_path / module.folder / "main.go").write_text("package main\n")
-    assert tools._built_folder(module) != before
+def test_a_program_of_ours_is_built_anew_when_its_source_changes(module: tools.Module, tmp_path: Path) -> None:
+    copy = dataclasses.replace(module, parent=tmp_path)
+    shutil.copytree(module.source, copy.source)
+    assert tools._built_folder(copy) == tools._built_folder(module)
+    (copy.source / "main.go").write_text("package main\n")
+    assert tools._built_folder(copy) != tools._built_folder(module)
 
 
 def test_a_node_is_of_the_control_planes_version() -> None:
