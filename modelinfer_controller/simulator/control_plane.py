@@ -119,6 +119,19 @@ class SimulatedControlPlane:
         for document in documents:
             self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", copy_of(document), WriteOptions())
 
+    def replace_definition(self, definition: Path | Object) -> None:
+        """Updates CustomResourceDefinitions that are there, as `kubectl replace` does. Raises StatusError."""
+        documents = [definition] if isinstance(definition, dict) else _documents(definition)
+        for document in documents:
+            self._replace(copy_of(document))
+
+    def _replace(self, definition: Object) -> None:
+        def replaced(old: Object) -> Object:
+            return {**old, "spec": {**old["spec"], **definition["spec"]}}
+
+        key = ("", definition["metadata"]["name"])
+        self.api.registry.update(CUSTOM_RESOURCE_DEFINITIONS, key, replaced, WriteOptions())
+
     def install_volcano(self) -> None:
         """Serves Volcano's PodGroups from now on."""
         self.install(POD_GROUP_DEFINITION)

@@ -102,5 +102,5 @@ class JournaledTransport(InProcessTransport):
         self._name = author
 
     async def request(self, request: Request) -> Response:
-        await asyncio.sleep(0)
+        await self._reach_server(request)
         return self._journal.perform(self._name, self._signed(request), self._api.handle)

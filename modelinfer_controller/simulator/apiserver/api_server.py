@@ -11,6 +11,7 @@ import yaml
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.apiserver import status_errors
+from modelinfer_controller.simulator.apiserver.admission import Admission, Operation, Review
 from modelinfer_controller.simulator.apiserver.audit import Audit, Call
 from modelinfer_controller.simulator.apiserver.deletion import delete_options
 from modelinfer_controller.simulator.apiserver.discovery import Discovery
@@ -27,6 +28,9 @@ from modelinfer_controller.simulator.apiserver.watching import Watch, Watches
 from modelinfer_controller.simulator.objects import Object, decode, encode
 
 _JSON = {"content-type": "application/json"}
+_LARGEST_BODY = 3 * 1024 * 1024  # bytes of a request
+_LARGEST_OBJECT = 3 * 512 * 1024  # bytes, as etcd stores it
+_WORTH_MEASURING = 64 * 1024  # bytes of a request: a smaller one makes no object too large that was not nearly so
 _WATCH_SECONDS = (1800.0, 3600.0)  # how long a watch lasts whose client sets no limit
 
 
@@ -52,6 +56,7 @@ class ApiServer:
         self.kinds = Kinds()
         self.registry = Registry(self.store, self.kinds, clock, rng)
         self.watches = Watches(self.store)
+        self.admission = Admission()
         self.audit = Audit()
         self._random = rng
         self._discovery = Discovery(self.kinds)
@@ -62,6 +67,8 @@ class ApiServer:
             target = self._target(request.path)
             if target is None:
                 return self._discovery.respond(request)
+            if len(request.body or b"") > _LARGEST_BODY:
+                raise status_errors.too_large_body(_LARGEST_BODY)
             response = self._respond(request, target)
         except StatusError as error:
             response = error_response(error)
@@ -69,6 +76,28 @@ class ApiServer:
         if target is not None:
             self._record(request, target, _verb(request.method, target), response.status)
         return response
+
+    def admission_delay(self, request: Request) -> float:
+        """Seconds for which webhooks let this request wait before it is handled."""
+        if not self.admission.has_plugins or request.method == "GET":
+            return 0.0
+        try:
+            review = self._review(request, self._target(request.path))
+        except StatusError:
+            return 0.0
+        return self.admission.delay(review) if review is not None else 0.0
+
+    def _review(self, request: Request, target: Target | None) -> Review | None:
+        """Of an update or a deletion: with the object as it is stored."""
+        if target is None:
+            return None
+        if not target.name:
+            body = _body(request) if request.method == "POST" else {}
+            name = (body.get("metadata") or {}).get("name", "")
+            return Review(Operation.CREATE, target.kind, target.namespace, name, "", body) if body else None
+        operation = Operation.DELETE if request.method == "DELETE" else Operation.UPDATE
+        stored = self.registry.get(target.kind, target.key)
+        return Review(operation, target.kind, target.namespace, target.name, target.subresource, stored.object)
 
     def watch(self, request: Request) -> Watch:
         """Opens a watch. Raises StatusError where it cannot be; of a version that is gone an ERROR event tells."""
@@ -195,7 +224,11 @@ class ApiServer:
             return self._bind(target.namespace, _body(request))
         if target.kind.key == ACCESS_REVIEWS.key:
             return _allowed(_body(request))
-        stored = self.registry.create(target.kind, target.namespace, _body(request), _write_options(request))
+        body = _body(request)
+        if self.admission.has_plugins:
+            name = (body.get("metadata") or {}).get("name", "")
+            body = self.admission.admit(Review(Operation.CREATE, target.kind, target.namespace, name, "", body))
+        stored = self.registry.create(target.kind, target.namespace, body, _write_options(request))
         return Response(201, stored.raw, _JSON)
 
     def _post_subresource(self, request: Request, target: Target) -> Response:
@@ -233,6 +266,7 @@ class ApiServer:
         self, request: Request, target: Target, change: Callable[[Object], Any], *, needs_version: bool = False
     ) -> Response:
         kind, options = target.kind, _write_options(request)
+        change = self._admitted(request, target, change)
         if target.subresource == "scale":
             stored = self.registry.update(kind, target.key, lambda old: with_scale(kind, old, change), options)
             return _ok(scale_of(kind, stored.object))
@@ -243,9 +277,25 @@ class ApiServer:
         )
         return Response(200, stored.raw, _JSON)
 
+    def _admitted(self, request: Request, target: Target, change: Callable[[Object], Any]) -> Callable[[Object], Any]:
+        """The change, of which the result must pass admission and fit into etcd."""
+        if not self.admission.has_plugins and len(request.body or b"") < _WORTH_MEASURING:
+            return change
+
+        def admitted_change(old: Object) -> Any:
+            new = change(old)
+            if len(encode(new)) > _LARGEST_OBJECT:
+                raise status_errors.too_large_for_etcd()
+            kind, (namespace, name) = target.kind, target.key
+            return self.admission.admit(Review(Operation.UPDATE, kind, namespace, name, target.subresource, new))
+
+        return admitted_change
+
     def _delete(self, request: Request, target: Target) -> Response:
         if target.subresource:
             raise status_errors.method_not_allowed()
+        if self.admission.has_plugins and (review := self._review(request, target)) is not None:
+            self.admission.admit(review)
         options = delete_options(request.query, _body(request) if request.body else {})
         stored, is_gone = self.registry.delete(target.kind, target.key, options)
         if is_gone and target.kind.key not in (PODS.key, NODES.key):

@@ -239,8 +239,14 @@ class Registry:
             return self._remove(kind, key, obj)
         stored = self.store.put(kind.key, key, obj)
         if kind.key == CUSTOM_RESOURCE_DEFINITIONS.key:
-            self.kinds.add(kind_of(stored.object))
+            self._serve(kind_of(stored.object))
         return stored
+
+    def _serve(self, kind: Kind) -> None:
+        """What is stored already is read by the new schema: pruned, and with the defaults that it gained."""
+        self.kinds.add(kind)
+        if (custom := kind.custom) is not None:
+            self.store.reread(kind.key, lambda obj: shaped(custom, obj)[0])
 
     def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> tuple[Stored, bool]:
         """The object as it is now or was last, and whether it is gone. Raises StatusError."""

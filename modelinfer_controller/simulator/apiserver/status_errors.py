@@ -130,6 +130,28 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> StatusError:
     return StatusError(422, "Invalid", f'{kind.qualified_kind} "{name}" is invalid: {listed}', details)
 
 
+def denied_by_policy(kind: Kind, name: str, policy: str, message: str) -> StatusError:
+    """The refusal of a ValidatingAdmissionPolicy that gives no reason of its own: it counts as Invalid."""
+    why = f"ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: {message}"
+    details = {**_details(kind, name), "causes": [{"message": why}]}
+    return StatusError(422, "Invalid", f'{kind.resource} "{name}" is forbidden: {why}', details)
+
+
+def failed_webhook(webhook: str, why: str) -> StatusError:
+    """The answer where a webhook with failurePolicy Fail gives none."""
+    url = f"https://{webhook.partition('.')[0]}.default.svc:443/"
+    return internal_error(f'failed calling webhook "{webhook}": failed to call webhook: Post "{url}": {why}')
+
+
+def too_large_for_etcd() -> StatusError:
+    return StatusError(500, "", "etcdserver: request is too large")
+
+
+def too_large_body(limit: int) -> StatusError:
+    message = f"Request entity too large: limit is {limit}"
+    return StatusError(413, "RequestEntityTooLarge", message)
+
+
 def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 

@@ -130,6 +130,12 @@ class Store:
         self._record(collection, Change(kind_key, key, type_, stored, previous))
         return stored
 
+    def reread(self, kind_key: KindKey, shape: Callable[[Object], Object]) -> None:
+        """Shows each object of the kind as `shape` makes it, at the version that it has. Nobody is told."""
+        collection = self.collection(kind_key)
+        for key, stored in collection.objects.items():
+            collection.objects[key] = Stored(shape(stored.object), stored.revision)
+
     def remove(self, kind_key: KindKey, key: Key, last: Object) -> Stored:
         """Removes the object; `last` is its final state. The deletion has a revision of its own."""
         self.revision += 1

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from modelinfer_controller.kube.transport import Request, Response, StreamResponse
+from modelinfer_controller.kube.transport import Request, Response, StreamResponse, TransportError
 from modelinfer_controller.simulator.apiserver.api_server import ApiServer, error_response, is_watch
 from modelinfer_controller.simulator.apiserver.status_errors import StatusError
 from modelinfer_controller.simulator.apiserver.watching import Watch
@@ -50,8 +50,16 @@ class InProcessTransport:
         self._user_agent = user_agent
 
     async def request(self, request: Request) -> Response:
-        await asyncio.sleep(0)
+        await self._reach_server(request)
         return self._api.handle(self._signed(request))
+
+    async def _reach_server(self, request: Request) -> None:
+        """Waits for webhooks that hang. Raises TransportError where the client does not wait for so long."""
+        delay, longest = self._api.admission_delay(request), request.timeout
+        if longest is not None and delay >= longest:
+            await asyncio.sleep(longest)
+            raise TransportError(f"{request.method} {request.path}: timed out")
+        await asyncio.sleep(delay)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[StreamResponse]:

@@ -82,6 +82,13 @@ class Watch:
             await self._wake.wait()
 
 
+def _serves_anew(change: Change) -> bool:
+    """Whether a definition is gone or another one: the server ends the watches of what it served before."""
+    if change.previous is None:
+        return False
+    return change.type is ChangeType.DELETED or change.previous.object["spec"] != change.stored.object["spec"]
+
+
 def _last_seen(change: Change) -> Stored:
     """The object as the watch knew it, at the revision of the change that took it out of sight."""
     if change.type is ChangeType.DELETED or change.previous is None:
@@ -101,7 +108,7 @@ class Watches:
     def _publish(self, change: Change) -> None:
         for watch in self._open.get(change.kind_key, ()):
             watch.offer(change)
-        if change.kind_key == CUSTOM_RESOURCE_DEFINITIONS.key and change.type is ChangeType.DELETED:
+        if change.kind_key == CUSTOM_RESOURCE_DEFINITIONS.key and _serves_anew(change):
             spec = change.stored.object["spec"]
             self.end_all((spec["group"], spec["names"]["plural"]))
 
