@@ -11,6 +11,7 @@ from typing import Any
 
 POD_TEMPLATE = {"spec": {"containers": [{"name": "main", "image": "image"}]}}
 INT32_MAX = 2**31 - 1
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ SELECTOR_VALUES = "values must be set for In and NotIn"
 VALID: Mapping[str, Mapping[str, Any]] = {
     "least": spec(),
     "no-replicas": spec(replicas=0),
-    "most-replicas": spec(replicas=INT32_MAX),
+    "most-replicas": spec(replicas=MOST),
+    "most-role-replicas": spec(role(replicas=MOST)),
+    "most-pods-of-an-instance": spec(role(workerReplicas=MOST - 1, workerTemplate=POD_TEMPLATE)),
+    "most-pods-of-two-roles": spec(role("a", replicas=3), role("b", replicas=2), replicas=20_000),
+    "no-groups-of-many-pods": spec(role(replicas=MOST, workerReplicas=MOST, workerTemplate=POD_TEMPLATE), replicas=0),
     "no-grace-period": spec(template={"restartGracePeriodSeconds": 0}),
     "four-roles": spec(role("a"), role("b"), role("c"), role("d")),
     "role-name-of-12": spec(role("Abcdefghij-1")),
@@ -139,7 +144,32 @@ VALID: Mapping[str, Mapping[str, Any]] = {
 
 BROKEN: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "replicas-negative": (spec(replicas=-1), "spec.replicas", "greater than or equal to 0"),
-    "replicas-above-int32": (spec(replicas=INT32_MAX + 1), "spec.replicas", "less than or equal to 2147483647"),
+    "replicas-above-most": (spec(role(replicas=0), replicas=MOST + 1), "spec.replicas", "less than or equal to 100000"),
+    "role-replicas-above-most": (
+        spec(role(replicas=MOST + 1), replicas=0),
+        f"{ROLES}[0].replicas",
+        "less than or equal to 100000",
+    ),
+    "worker-replicas-above-most": (
+        spec(role(workerReplicas=MOST + 1, workerTemplate=POD_TEMPLATE), replicas=0),
+        f"{ROLES}[0].workerReplicas",
+        "less than or equal to 100000",
+    ),
+    "one-pod-too-many": (
+        spec(role(workerReplicas=MOST, workerTemplate=POD_TEMPLATE)),
+        "spec",
+        "must not ask for more than 100000 pods",
+    ),
+    "pods-of-two-roles-too-many": (
+        spec(role("a", replicas=3), role("b", replicas=2), replicas=20_001),
+        "spec",
+        "must not ask for more than 100000 pods",
+    ),
+    "grace-period-above-int32": (
+        spec(template={"restartGracePeriodSeconds": INT32_MAX + 1}),
+        "spec.template.restartGracePeriodSeconds",
+        "less than or equal to 2147483647",
+    ),
     "grace-period-negative": (
         spec(template={"restartGracePeriodSeconds": -1}),
         "spec.template.restartGracePeriodSeconds",
@@ -268,7 +298,6 @@ BROKEN: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
         "spec.template.drain.timeoutSeconds",
         "greater than or equal to 1",
     ),
-    "drain-without-timeout": (spec(template={"drain": {}}), "spec.template.drain.timeoutSeconds", "Required value"),
     "startup-policy-unknown": (
         spec(template={"startupPolicy": "LeaderReady"}),
         "spec.template.startupPolicy",
@@ -310,6 +339,8 @@ LENGTHS: Mapping[str, tuple[int, Mapping[str, Any], bool]] = {
     "length-49-of-11-groups": (49, spec(replicas=11), True),
     "length-50-of-9-groups-and-1-more": (50, spec(replicas=9, **update(maxSurge=1)), True),
     "length-50-of-9-groups-and-2-more": (50, spec(replicas=9, **update(maxSurge=2)), False),
+    "length-50-of-5-groups-and-a-surge-of-all": (50, spec(replicas=5, **update(maxSurge=INT32_MAX)), True),
+    "length-50-of-6-groups-and-a-surge-of-all": (50, spec(replicas=6, **update(maxSurge=INT32_MAX)), False),
     "length-50-of-8-groups-and-25%": (50, spec(replicas=8, **update(maxSurge="25%")), True),
     "length-50-of-8-groups-and-26%": (50, spec(replicas=8, **update(maxSurge="26%")), False),
     "length-50-of-10-instances": (50, spec(role(replicas=10)), True),

@@ -12,9 +12,11 @@ from modelinfer_controller.api.validation import LONGEST_NAME_MESSAGE, NAME_MESS
 
 _UPDATE: Final = "self.spec.rolloutStrategy.rollingUpdateConfiguration"
 
-# In groups. A malformed maxSurge, which has a rule of its own, counts as 0 instead of ending in an evaluation error.
+# In groups, of which there are never more than groups to be updated. A malformed maxSurge, which has a rule of its own,
+# counts as 0 instead of ending in an evaluation error.
 _SURGE: Final = f"""(!has(self.spec.rolloutStrategy) || !has({_UPDATE}) ? 0
-    : type({_UPDATE}.maxSurge) == int ? int({_UPDATE}.maxSurge)
+    : type({_UPDATE}.maxSurge) == int
+      ? (int({_UPDATE}.maxSurge) < self.spec.replicas ? int({_UPDATE}.maxSurge) : self.spec.replicas)
     : {_UPDATE}.maxSurge.matches('{PERCENTAGE_PATTERN}')
       ? (int({_UPDATE}.maxSurge.replace('%', '')) * self.spec.replicas + 99) / 100
     : 0)"""

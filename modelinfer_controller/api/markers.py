@@ -1,8 +1,8 @@
 """What the CRD says of a field beyond its type: bounds for the server to enforce, which decoding here ignores.
 
 pydantic's own constraints (`ge`, `pattern`) would refuse an object that was stored before a rule existed; a marker
-only reaches the JSON schema that `hack/update-crd` turns into the CRD. `validation.py` holds the same bounds for
-objects that reached the cluster all the same.
+only reaches the JSON schema that `hack/update-crd` turns into the CRD. `validation.py` reads the same markers for
+objects that reached the cluster all the same, so a bound is written once.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ def _keyword(name: str) -> str:
     return f"x-kubernetes-{name.replace('_', '-')}" if "_" in name else name
 
 
-def whole_number(minimum: int = 0) -> JsonDict:
-    """An int32 that is not below `minimum`."""
-    return marked(minimum=minimum, maximum=INT32_MAX)
+def whole_number(minimum: int = 0, maximum: int = INT32_MAX) -> JsonDict:
+    """An int32 from `minimum` to `maximum`."""
+    return marked(minimum=minimum, maximum=maximum)
 
 
 def rule(expression: str, message: str, **more: JsonValue) -> JsonDict:

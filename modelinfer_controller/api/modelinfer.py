@@ -33,6 +33,8 @@ Json = Mapping[str, Any]
 IntOrString = int | str
 
 MAX_ROLES = 4
+MAX_REPLICAS = 100_000  # of groups, of a role's instances, of an instance's workers
+MAX_PODS = 100_000  # of one ModelInfer
 MAX_ROLE_NAME_LENGTH = 12
 ROLE_NAME_PATTERN = "^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"
 PERCENTAGE_PATTERN = "^(100|[0-9]{1,2})%$"
@@ -42,6 +44,10 @@ BOTH_ZERO_MESSAGE = "maxUnavailable and maxSurge must not both be 0: raise one o
 ROLE_NAMES_MESSAGE = "role names must be unique, also when capitals are ignored: rename one of the roles"
 WORKER_TEMPLATE_MESSAGE = "must be set, with its spec, when workerReplicas is above 0"
 MIN_ROLE_REPLICAS_MESSAGE = "must name roles of spec.template.roles, each with no more than that role's replicas"
+TOO_MANY_PODS_MESSAGE = (
+    f"must not ask for more than {MAX_PODS} pods, which are replicas times, summed over the roles, replicas times "
+    "(workerReplicas + 1): lower one of these numbers"
+)
 STARTUP_POLICY_MESSAGE = "must not be EntryReady with gangSchedule: a gang's pods start together or not at all"
 PROGRESS_DEADLINE_MESSAGE = (
     "must be above minReadySeconds plus template.drain.timeoutSeconds: an update spends that long on a group anyway"
@@ -145,7 +151,7 @@ class Role(ApiModel):
         description="The number of instances of the role in each InferGroup. For example, in disaggregated "
         "prefilling, setting it to 1 for both the P and the D role results in a 1P1D deployment; xPyD deployments "
         "are made likewise. Defaults to 1.",
-        json_schema_extra=whole_number(),
+        json_schema_extra=whole_number(maximum=MAX_REPLICAS),
     )
     entry_template: PodTemplateSpec = Field(
         description="EntryTemplate defines the template for the entry pod of a role. "
@@ -155,7 +161,7 @@ class Role(ApiModel):
         default=0,
         description="WorkerReplicas defines the number of worker pods beside the entry pod of each role instance. "
         "Defaults to 0.",
-        json_schema_extra=whole_number(),
+        json_schema_extra=whole_number(maximum=MAX_REPLICAS),
     )
     worker_template: PodTemplateSpec | None = Field(
         default=None,
@@ -403,6 +409,7 @@ class TopologySpreadConstraint(ApiModel):
     )
 
 
+_PODS = "self.replicas * self.template.roles.map(r, r.replicas * (r.workerReplicas + 1)).sum()"
 _ROLLING_UPDATE = "self.rolloutStrategy.rollingUpdateConfiguration"
 _OLD_ROLLING_UPDATE = "oldSelf.value().rolloutStrategy.rollingUpdateConfiguration"
 
@@ -429,6 +436,14 @@ class ModelInferSpec(ApiModel):
                 fieldPath=".rolloutStrategy.rollingUpdateConfiguration",
                 optionalOldSelf=True,
             ),
+            # What was stored before the rule existed may be scaled down step by step. (The old roles cannot be summed:
+            # their number has no bound to the server, which estimates the cost of each rule.)
+            rule(
+                f"""{_PODS} <= {MAX_PODS} ||
+                (oldSelf.hasValue() && self.replicas < oldSelf.value().replicas)""",
+                TOO_MANY_PODS_MESSAGE,
+                optionalOldSelf=True,
+            ),
             rule(
                 """!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds >
                 (has(self.minReadySeconds) ? self.minReadySeconds : 0) +
@@ -442,7 +457,7 @@ class ModelInferSpec(ApiModel):
     replicas: int = Field(
         default=1,
         description="Number of InferGroups, that is the number of instances that run inference tasks. Defaults to 1.",
-        json_schema_extra=whole_number(),
+        json_schema_extra=whole_number(maximum=MAX_REPLICAS),
     )
     scheduler_name: str | None = Field(
         default=None,
@@ -501,3 +516,8 @@ class ModelInferSpec(ApiModel):
         "and maxSurge. Where unset, Evict. Setting or changing it restarts no pod.",
         json_schema_extra=ABSENT_BY_DEFAULT,
     )
+
+    @property
+    def pod_count(self) -> int:
+        """How many pods it asks for, surge left out."""
+        return self.replicas * sum(role.replicas * (role.worker_replicas + 1) for role in self.template.roles)

@@ -4,35 +4,35 @@ An object may be older than a rule, or than the CRD. Such a one still decodes; w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
-from modelinfer_controller.api.markers import INT32_MAX
+from modelinfer_controller.api.markers import INT32_MAX, POD_SPEC_MARKER
 from modelinfer_controller.api.modelinfer import (
     BOTH_ZERO_MESSAGE,
-    MAX_ROLE_NAME_LENGTH,
-    MAX_ROLES,
+    MAX_PODS,
     MIN_ROLE_REPLICAS_MESSAGE,
     PERCENTAGE_MESSAGE,
     PERCENTAGE_PATTERN,
     PROGRESS_DEADLINE_MESSAGE,
-    ROLE_NAME_PATTERN,
     ROLE_NAMES_MESSAGE,
     SELECTOR_VALUES_MESSAGE,
     STARTUP_POLICY_MESSAGE,
+    TOO_MANY_PODS_MESSAGE,
     WORKER_TEMPLATE_MESSAGE,
-    GangSchedule,
+    ApiModel,
     InferGroup,
     IntOrString,
-    LabelSelector,
+    LabelSelectorRequirement,
     ModelInferSpec,
     Role,
     RollingUpdateConfiguration,
     StartupPolicy,
-    TopologySpreadConstraint,
 )
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH, pod_name
 
@@ -45,9 +45,6 @@ LONGEST_NAME_MESSAGE: Final = (
     "is too long: the longest pod name, <name>-<group>-<role>-<instance>-<pod> at these numbers of replicas, must "
     "have at most 63 characters: shorten this name or the roles' names, or lower the numbers"
 )
-SELECTOR_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
-WHEN_UNSATISFIABLE: Final = ("DoNotSchedule", "ScheduleAnyway")
-TOPOLOGY_MODES: Final = ("hard", "soft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def violations(spec: ModelInferSpec, name: str) -> tuple[Violation, ...]:
     One rule of admission is missing here on purpose: maxUnavailable and maxSurge that only rounding makes 0 are
     refused when written, but count as maxUnavailable 1 at run time, since scaling can bring them about.
     """
-    return (*_name(spec, name), *_spec(spec))
+    return (*_name(spec, name), *_walk("spec", spec))
 
 
 def _name(spec: ModelInferSpec, name: str) -> Iterator[Violation]:
@@ -109,10 +106,11 @@ def longest_pod_name(spec: ModelInferSpec, name: str) -> str:
 
 
 def _surge(spec: ModelInferSpec) -> int:
-    """maxSurge in groups; a malformed one, which is reported on its own, counts as 0."""
+    """maxSurge in groups, of which there are never more than groups to be updated; a malformed one, which is reported
+    on its own, counts as 0."""
     surge = spec.rollout_strategy.rolling_update_configuration.max_surge
     if isinstance(surge, int):
-        return max(0, surge)
+        return max(0, min(surge, spec.replicas))
     percent = _percent(surge)
     return 0 if percent is None else -(-spec.replicas * percent // 100)
 
@@ -121,128 +119,151 @@ def _percent(value: str) -> int | None:
     return int(value[:-1]) if re.match(PERCENTAGE_PATTERN, value) else None
 
 
-def _spec(spec: ModelInferSpec) -> Iterator[Violation]:
-    yield from _whole_number("spec.replicas", spec.replicas)
-    yield from _infer_group("spec.template", spec.template)
-    yield from _rolling_update(
-        "spec.rolloutStrategy.rollingUpdateConfiguration", spec.rollout_strategy.rolling_update_configuration
-    )
-    for index, constraint in enumerate(spec.topology_spread_constraints):
-        yield from _constraint(f"spec.topologySpreadConstraints[{index}]", constraint)
-    yield from _unique_constraints(spec.topology_spread_constraints)
-    yield from _whole_number("spec.minReadySeconds", spec.min_ready_seconds)
-    yield from _progress_deadline(spec)
+def _walk(path: str, model: ApiModel) -> Iterator[Violation]:
+    """What the model and everything below it break: its bounds, which are its fields' markers, and `RULES`."""
+    broken = tuple(violation for rule_of in RULES.get(type(model), ()) for violation in rule_of(path, model))
+    yield from (violation for violation in broken if violation.field == path)
+    for name, field in type(model).model_fields.items():
+        at = f"{path}.{field.alias}"
+        yield from _value(at, getattr(model, name), _markers(field))
+        yield from (violation for violation in broken if violation.field == at or violation.field.startswith(f"{at}."))
+        yield from _below(at, getattr(model, name), field)
 
 
-def _progress_deadline(spec: ModelInferSpec) -> Iterator[Violation]:
+def _below(path: str, value: object, field: FieldInfo) -> Iterator[Violation]:
+    match value:
+        case ApiModel():
+            yield from _walk(path, value)
+        case tuple():
+            for index, item in enumerate(value):
+                if isinstance(item, ApiModel):
+                    yield from _walk(f"{path}[{index}]", item)
+        case Mapping() if POD_SPEC_MARKER not in _markers(field):
+            for key, item in value.items():
+                yield from _value(f"{path}.{key}", item, _markers_of_items(field))
+
+
+def _markers(field: FieldInfo) -> JsonDict:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _markers_of_items(field: FieldInfo) -> JsonDict:
+    """The markers of a mapping's values: `Mapping[str, Annotated[int, Field(...)]] | None`."""
+    for outer in (field.annotation, *get_args(field.annotation)):
+        for inner in get_args(outer):
+            for extra in getattr(inner, "__metadata__", ()):
+                if isinstance(extra, FieldInfo):
+                    return _markers(extra)
+    return {}
+
+
+def _value(path: str, value: object, markers: JsonDict) -> Iterator[Violation]:
+    """The bounds of one value. A bound of another type than the value's does not concern it."""
+    match value:
+        case bool() | None:
+            return
+        case int():
+            yield from _number(path, value, markers)
+        case str():
+            yield from _text(path, value, markers)
+        case tuple():
+            least, most = _bound(markers, "minItems", 0), _bound(markers, "maxItems", INT32_MAX)
+            if not least <= len(value) <= most:
+                yield Violation(path, f"must have {least} to {most} items")
+
+
+def _number(path: str, value: int, markers: JsonDict) -> Iterator[Violation]:
+    if "minimum" not in markers:
+        return  # an int-or-string, which has a rule
+    least, most = _bound(markers, "minimum", 0), _bound(markers, "maximum", INT32_MAX)
+    if not least <= value <= most:
+        yield Violation(path, f"must be a whole number from {least} to {most}")
+
+
+def _text(path: str, value: str, markers: JsonDict) -> Iterator[Violation]:
+    allowed, pattern = markers.get("enum"), markers.get("pattern")
+    least, most = _bound(markers, "minLength", 0), _bound(markers, "maxLength", INT32_MAX)
+    if isinstance(allowed, list) and value not in allowed:
+        yield Violation(path, f"must be one of {', '.join(map(str, allowed))}")
+    elif not least <= len(value) <= most:
+        yield Violation(path, f"must have {least} to {most} characters" if least < most else "must be set")
+    elif isinstance(pattern, str) and not re.search(pattern, value):
+        yield Violation(path, f"must match {pattern}")
+
+
+def _bound(markers: JsonDict, keyword: str, default: int) -> int:
+    bound = markers.get(keyword)
+    return bound if isinstance(bound, int) else default
+
+
+def _pod_count(path: str, spec: ModelInferSpec) -> Iterator[Violation]:
+    if spec.pod_count > MAX_PODS:
+        yield Violation(path, TOO_MANY_PODS_MESSAGE)
+
+
+def _progress_deadline(path: str, spec: ModelInferSpec) -> Iterator[Violation]:
     deadline, drain = spec.progress_deadline_seconds, spec.template.drain
-    if deadline is None:
-        return
-    yield from _whole_number("spec.progressDeadlineSeconds", deadline, minimum=1)
-    if 1 <= deadline <= spec.min_ready_seconds + (drain.timeout_seconds if drain is not None else 0):
-        yield Violation("spec.progressDeadlineSeconds", PROGRESS_DEADLINE_MESSAGE)
+    if deadline and deadline <= spec.min_ready_seconds + (drain.timeout_seconds if drain is not None else 0):
+        yield Violation(f"{path}.progressDeadlineSeconds", PROGRESS_DEADLINE_MESSAGE)
 
 
-def _infer_group(path: str, group: InferGroup) -> Iterator[Violation]:
-    yield from _whole_number(f"{path}.restartGracePeriodSeconds", group.restart_grace_period_seconds)
-    if not 1 <= len(group.roles) <= MAX_ROLES:
-        yield Violation(f"{path}.roles", f"must be 1 to {MAX_ROLES} roles")
+def _unique_constraints(path: str, spec: ModelInferSpec) -> Iterator[Violation]:
+    keys = [(constraint.topology_key, constraint.when_unsatisfiable) for constraint in spec.topology_spread_constraints]
+    if len(set(keys)) < len(keys):
+        yield Violation(
+            f"{path}.topologySpreadConstraints",
+            "must not repeat a pair of topologyKey and whenUnsatisfiable: merge them",
+        )
+
+
+def _role_names(path: str, group: InferGroup) -> Iterator[Violation]:
     names = [role.name.lower() for role in group.roles]
     if len(set(names)) < len(names):
         yield Violation(f"{path}.roles", ROLE_NAMES_MESSAGE)
-    for index, role in enumerate(group.roles):
-        yield from _role(f"{path}.roles[{index}]", role)
-    if group.gang_schedule is not None:
-        yield from _gang_schedule(f"{path}.gangSchedule", group.gang_schedule, group.roles)
-    if group.drain is not None:
-        yield from _whole_number(f"{path}.drain.timeoutSeconds", group.drain.timeout_seconds, minimum=1)
+
+
+def _min_role_replicas(path: str, group: InferGroup) -> Iterator[Violation]:
+    replicas_by_role = {role.name: role.replicas for role in group.roles}
+    minimums = (group.gang_schedule and group.gang_schedule.min_role_replicas) or {}
+    if any(minimum > replicas_by_role.get(name, -1) for name, minimum in minimums.items()):
+        yield Violation(f"{path}.gangSchedule.minRoleReplicas", MIN_ROLE_REPLICAS_MESSAGE)
+
+
+def _startup_policy(path: str, group: InferGroup) -> Iterator[Violation]:
     if group.startup_policy is StartupPolicy.ENTRY_READY and group.gang_schedule is not None:
         yield Violation(f"{path}.startupPolicy", STARTUP_POLICY_MESSAGE)
 
 
-def _role(path: str, role: Role) -> Iterator[Violation]:
-    if len(role.name) > MAX_ROLE_NAME_LENGTH or not re.match(ROLE_NAME_PATTERN, role.name):
-        yield Violation(
-            f"{path}.name",
-            f"must be 1 to {MAX_ROLE_NAME_LENGTH} letters, digits and '-', beginning and ending with a letter or digit",
-        )
-    yield from _whole_number(f"{path}.replicas", role.replicas)
-    yield from _whole_number(f"{path}.workerReplicas", role.worker_replicas)
+def _worker_template(path: str, role: Role) -> Iterator[Violation]:
     if role.worker_replicas > 0 and role.worker_template is None:
         yield Violation(f"{path}.workerTemplate", WORKER_TEMPLATE_MESSAGE)
 
 
-def _gang_schedule(path: str, gang: GangSchedule, roles: Iterable[Role]) -> Iterator[Violation]:
-    topology = gang.network_topology
-    if topology is not None:
-        if topology.mode is not None:
-            yield from _one_of(f"{path}.networkTopology.mode", topology.mode, TOPOLOGY_MODES)
-        if topology.highest_tier_allowed is not None:
-            yield from _whole_number(f"{path}.networkTopology.highestTierAllowed", topology.highest_tier_allowed)
-    yield from _min_role_replicas(f"{path}.minRoleReplicas", gang.min_role_replicas or {}, roles)
-
-
-def _min_role_replicas(path: str, minimums: Mapping[str, int], roles: Iterable[Role]) -> Iterator[Violation]:
-    replicas_by_role = {role.name: role.replicas for role in roles}
-    for name, minimum in minimums.items():
-        yield from _whole_number(f"{path}.{name}", minimum)
-    if any(minimum > replicas_by_role.get(name, -1) for name, minimum in minimums.items()):
-        yield Violation(path, MIN_ROLE_REPLICAS_MESSAGE)
-
-
-def _rolling_update(path: str, update: RollingUpdateConfiguration) -> Iterator[Violation]:
-    yield from _budget(f"{path}.maxUnavailable", update.max_unavailable)
-    yield from _budget(f"{path}.maxSurge", update.max_surge)
+def _budgets(path: str, update: RollingUpdateConfiguration) -> Iterator[Violation]:
+    for name, value in (("maxUnavailable", update.max_unavailable), ("maxSurge", update.max_surge)):
+        if not (0 <= value <= INT32_MAX if isinstance(value, int) else _percent(value) is not None):
+            yield Violation(f"{path}.{name}", PERCENTAGE_MESSAGE)
     if _is_zero(update.max_unavailable) and _is_zero(update.max_surge):
         yield Violation(path, BOTH_ZERO_MESSAGE)
-    yield from _whole_number(f"{path}.partition", update.partition)
-
-
-def _budget(path: str, value: IntOrString) -> Iterator[Violation]:
-    is_valid = 0 <= value <= INT32_MAX if isinstance(value, int) else _percent(value) is not None
-    if not is_valid:
-        yield Violation(path, PERCENTAGE_MESSAGE)
 
 
 def _is_zero(value: IntOrString) -> bool:
     return value == 0 if isinstance(value, int) else _percent(value) == 0
 
 
-def _constraint(path: str, constraint: TopologySpreadConstraint) -> Iterator[Violation]:
-    yield from _whole_number(f"{path}.maxSkew", constraint.max_skew, minimum=1)
-    if not constraint.topology_key:
-        yield Violation(f"{path}.topologyKey", "must be set to the key of a node label")
-    yield from _one_of(f"{path}.whenUnsatisfiable", constraint.when_unsatisfiable, WHEN_UNSATISFIABLE)
-    if constraint.label_selector is not None:
-        yield from _label_selector(f"{path}.labelSelector", constraint.label_selector)
+def _selector_values(path: str, requirement: LabelSelectorRequirement) -> Iterator[Violation]:
+    if (requirement.operator in ("In", "NotIn")) != bool(requirement.values):
+        yield Violation(path, SELECTOR_VALUES_MESSAGE)
 
 
-def _unique_constraints(constraints: Iterable[TopologySpreadConstraint]) -> Iterator[Violation]:
-    keys = [(constraint.topology_key, constraint.when_unsatisfiable) for constraint in constraints]
-    if len(set(keys)) < len(keys):
-        yield Violation(
-            "spec.topologySpreadConstraints", "must not repeat a pair of topologyKey and whenUnsatisfiable: merge them"
-        )
-
-
-def _label_selector(path: str, selector: LabelSelector) -> Iterator[Violation]:
-    for index, requirement in enumerate(selector.match_expressions or ()):
-        expression = f"{path}.matchExpressions[{index}]"
-        if not requirement.key:
-            yield Violation(f"{expression}.key", "must be set to a label key")
-        yield from _one_of(f"{expression}.operator", requirement.operator, SELECTOR_OPERATORS)
-        if (requirement.operator in ("In", "NotIn")) != bool(requirement.values):
-            yield Violation(expression, SELECTOR_VALUES_MESSAGE)
-
-
-def _whole_number(path: str, value: int, minimum: int = 0) -> Iterator[Violation]:
-    if not minimum <= value <= INT32_MAX:
-        yield Violation(path, f"must be a whole number from {minimum} to {INT32_MAX}")
-
-
-def _one_of(path: str, value: str, allowed: tuple[str, ...]) -> Iterator[Violation]:
-    if value not in allowed:
-        yield Violation(path, f"must be one of {', '.join(allowed)}")
+# What no single field's marker can say: the CRD's CEL rules. A rule gives the path of the type that it is of.
+RULES: Final[Mapping[type[ApiModel], tuple[Callable[[str, Any], Iterator[Violation]], ...]]] = {
+    ModelInferSpec: (_pod_count, _unique_constraints, _progress_deadline),
+    InferGroup: (_min_role_replicas, _startup_policy, _role_names),
+    Role: (_worker_template,),
+    RollingUpdateConfiguration: (_budgets,),
+    LabelSelectorRequirement: (_selector_values,),
+}
 
 
 def _decoding_violations(error: ValidationError) -> Iterator[Violation]:

@@ -143,6 +143,15 @@ def test_a_new_object_says_that_nothing_of_it_was_observed(modelinfers: ModelInf
     assert modelinfers.get("mi")["status"] == {"observedGeneration": -1}
 
 
+def test_scale_is_bounded_too(modelinfers: ModelInfers) -> None:
+    modelinfers.apply("mi", spec(role(replicas=2)))
+    said = refusal(lambda: modelinfers.kubectl("scale", "mi", "mi", "--replicas=2147483647"))
+    assert "less than or equal to 100000" in said
+    said = refusal(lambda: modelinfers.kubectl("scale", "mi", "mi", "--replicas=50001"))
+    assert "must not ask for more than 100000 pods" in said
+    modelinfers.kubectl("scale", "mi", "mi", "--replicas=50000")
+
+
 def test_optional_fields_are_explained(crd: ControlPlane) -> None:
     for field in ("spec.paused", "spec.minReadySeconds", "spec.template.drain.timeoutSeconds", "status.failedRevision"):
         explained = crd.kubectl("explain", f"modelinfer.{field}")
