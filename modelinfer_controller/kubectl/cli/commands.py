@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from modelinfer_controller.kubectl.cli.options import (
+    Duration,
     F,
     Verb,
     cluster_options,
@@ -67,13 +68,109 @@ def tree(
 )
 @name_argument()
 @group_option("Tell about this group alone.")
+@click.option("-w", "--watch", is_flag=True, help="Redraw at every change; arrow keys scroll, q ends.")
 @output_option
 @cluster_options
-def explain(name: str, group: int | None, output: str | None, **flags: Any) -> None:
-    """Say why groups of the ModelInfer NAME are not available, and what happens next."""
-    from modelinfer_controller.kubectl.verbs.explain import show_explanation
+def explain(name: str, group: int | None, watch: bool, output: str | None, **flags: Any) -> None:
+    """Say why groups of the ModelInfer NAME are not available, and what happens next.
 
-    run(show_explanation(flags_of(flags), name, group, output))
+    The last lines of a dead container's log are among it, where they may be read.
+    """
+    from modelinfer_controller.kubectl.verbs.explain import show_explanation, watch_explanation
+
+    if watch and output not in (None, "wide"):
+        raise click.UsageError("--watch draws, and cannot go with --output")
+    run(
+        watch_explanation(flags_of(flags), name, group)
+        if watch
+        else show_explanation(flags_of(flags), name, group, output)
+    )
+
+
+@click.command(
+    cls=Verb,
+    examples=[
+        ("What happened, the newest last", "kubectl modelinfer events qwen"),
+        ("As a picture", "kubectl modelinfer events qwen --plot qwen.svg"),
+    ],
+)
+@name_argument()
+@click.option("--plot", metavar="FILE.svg", help="Draw the timeline into a file instead.")
+@output_option
+@cluster_options
+def events(name: str, plot: str | None, output: str | None, **flags: Any) -> None:
+    """Show one timeline of NAME, from Events, conditions, revisions and pods."""
+    from modelinfer_controller.kubectl.verbs.events import show_events
+
+    run(show_events(flags_of(flags), name, plot, output))
+
+
+@click.command(
+    cls=Verb,
+    examples=[
+        ("Of one role of one group, followed", "kubectl modelinfer logs qwen --group 2 --role decode -f"),
+        ("Of containers that died", "kubectl modelinfer logs qwen --group 2 --previous --tail 20"),
+    ],
+)
+@name_argument()
+@group_option("Of this group alone.")
+@click.option("--role", metavar="ROLE", help="Of this role alone.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-c", "--container", default="", help="The container; needed where a pod has several.")
+@click.option("-p", "--previous", is_flag=True, help="Of the container before the last restart.")
+@click.option("--tail", type=int, metavar="N", help="The last lines alone.")
+@click.option("--since", type=Duration(), help="Not older than this, such as 10m.")
+@click.option("--timestamps", is_flag=True, help="With the time of each line.")
+@click.option("--prefix/--no-prefix", default=True, help="[group/role instance/pod] before each line.  [default: on]")
+@cluster_options
+def logs(
+    name: str,
+    group: int | None,
+    role: str | None,
+    follow: bool,
+    container: str,
+    previous: bool,
+    tail: int | None,
+    since: float | None,
+    timestamps: bool,
+    prefix: bool,
+    **flags: Any,
+) -> int:
+    """Print the logs of NAME's pods, each line with its group, role instance and pod."""
+    from modelinfer_controller.kubectl.model.logs import LogQuery
+    from modelinfer_controller.kubectl.verbs.logs import Wanted, show_logs
+
+    query = LogQuery(container, previous, tail, None if since is None else int(since), timestamps)
+    return run(show_logs(flags_of(flags), Wanted(name, group, role, follow, prefix), query))
+
+
+@click.command(
+    cls=Verb, examples=[("Group 2 anew, if the budget allows it", "kubectl modelinfer recreate qwen --group 2")]
+)
+@name_argument()
+@click.option("-g", "--group", type=click.IntRange(min=0), metavar="N", required=True, shell_complete=complete_groups,
+              help="The group.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Also where fewer groups stay available than maxUnavailable asks for.")
+@click.option("--dry-run", type=click.Choice(["none", "client"]), default="none", help="client: only say what it does.")
+@output_option
+@cluster_options
+def recreate(name: str, group: int, force: bool, dry_run: str, output: str | None, **flags: Any) -> None:
+    """Delete the pods of one group of NAME; the controller creates them again at their revision."""
+    from modelinfer_controller.kubectl.verbs.recreate import recreate as recreate_group
+
+    is_dry_run = dry_run == "client"
+    run(recreate_group(flags_of(flags), name, group, output, force=force, is_dry_run=is_dry_run))
+
+
+@click.command(cls=Verb, examples=[("For a support case", "kubectl modelinfer bundle qwen --file qwen.tar.gz")])
+@name_argument()
+@click.option("--file", "path", metavar="FILE", help="The archive.  [default: NAME-bundle.tar.gz]")
+@cluster_options
+def bundle(name: str, path: str | None, **flags: Any) -> None:
+    """Collect what a support case of NAME needs; Secrets are not read."""
+    from modelinfer_controller.kubectl.verbs.bundle import write_bundle
+
+    run(write_bundle(flags_of(flags), name, path))
 
 
 @click.command(
@@ -82,7 +179,8 @@ def explain(name: str, group: int | None, output: str | None, **flags: Any) -> N
         ("What the controller does now", "kubectl modelinfer plan qwen"),
         ("What a changed manifest would do", "kubectl modelinfer plan -f new.yaml"),
         ("What another image would do", "kubectl modelinfer plan qwen --image vllm/vllm-openai:v0.11.0"),
-        ("Ask before a restart in a pipeline", "kubectl modelinfer plan -k overlays/prod || test $? -eq 2 && approve"),
+        ("What the drain of a node would cost", "kubectl modelinfer plan qwen --drain gpu-3"),
+        ("In a pipeline: exit code 2 where something restarts", "kubectl modelinfer plan -k overlays/prod"),
     ],
 )
 @name_argument(required=False)
@@ -90,6 +188,7 @@ def explain(name: str, group: int | None, output: str | None, **flags: Any) -> N
               help="A manifest with the change: a file, a directory, a URL, or - for stdin.")  # fmt: skip
 @click.option("-k", "--kustomize", metavar="DIR", help="A kustomization with the change.")
 @click.option("--image", multiple=True, metavar="[CONTAINER=]IMAGE", help="Another image, in place of a manifest.")
+@click.option("--drain", metavar="NODE", help="All pods of this node are evicted at once.")
 @output_option
 @cluster_options
 def plan(
@@ -97,6 +196,7 @@ def plan(
     filename: tuple[str, ...],
     kustomize: str | None,
     image: tuple[str, ...],
+    drain: str | None,
     output: str | None,
     **flags: Any,
 ) -> int:
@@ -106,7 +206,7 @@ def plan(
     """
     from modelinfer_controller.kubectl.verbs.plan import Proposal, show_plan
 
-    return run(show_plan(flags_of(flags), Proposal(name, filename, kustomize, image), output))
+    return run(show_plan(flags_of(flags), Proposal(name, filename, kustomize, image, drain), output))
 
 
 @click.command(
@@ -230,7 +330,21 @@ def list_options() -> None:
     click.echo(formatter.getvalue().rstrip())
 
 
-VERBS: tuple[click.Command, ...] = (status, list_, top, tree, explain, plan, rollout, simulate, list_options)
+VERBS: tuple[click.Command, ...] = (
+    status,
+    list_,
+    top,
+    tree,
+    explain,
+    events,
+    logs,
+    plan,
+    rollout,
+    recreate,
+    bundle,
+    simulate,
+    list_options,
+)
 
 
 def add_verbs(group: click.Group) -> None:

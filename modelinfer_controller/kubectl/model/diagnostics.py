@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from modelinfer_controller.api.core import Condition, KubeObject, WireStruct
+from modelinfer_controller.api.core import Condition, KubeObject, Pod, WireStruct
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import Resource
+from modelinfer_controller.kubectl.model.logs import last_words
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 
 MAX_NODES = 8  # that are asked for one by one
+MAX_LOGS = 5  # of dead containers
+LOG_LINES = 5  # of each
 BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
@@ -22,12 +25,15 @@ class ObjectReference(WireStruct, frozen=True):
 
 
 class EventSeries(WireStruct, frozen=True):
+    count: int = 0
     last_observed_time: datetime | None = None
 
 
-class Warning(KubeObject, frozen=True):
+class ClusterEvent(KubeObject, frozen=True):
     """An Event, with what it is about."""
 
+    type: str = ""
+    count: int = 0
     reason: str = ""
     message: str = ""
     involved_object: ObjectReference = ObjectReference()
@@ -59,16 +65,20 @@ class NodeHealth(KubeObject, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
-WARNINGS = Resource("", "v1", "events", "Event", Warning)
+EVENTS = Resource("", "v1", "events", "Event", ClusterEvent)
 NODE_HEALTH = Resource("", "v1", "nodes", "Node", NodeHealth, namespaced=False)
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """warnings: the newest one of each pod, by the pod's UID. sick_nodes: by name, what is wrong with them."""
+    """warnings: the newest one of each pod, by the pod's UID. sick_nodes: by name, what is wrong with them.
 
-    warnings: Mapping[str, Warning] = field(default_factory=dict)
+    last_words: by the pod's name, the end of the log of its container that died.
+    """
+
+    warnings: Mapping[str, ClusterEvent] = field(default_factory=dict)
     sick_nodes: Mapping[str, str] = field(default_factory=dict)
+    last_words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 async def read_diagnostics(client: Client, snapshot: Snapshot) -> Diagnostics:
@@ -77,25 +87,39 @@ async def read_diagnostics(client: Client, snapshot: Snapshot) -> Diagnostics:
     if not stuck:
         return Diagnostics()
     nodes = sorted({pod.spec.node_name for pod in stuck} - {""})[:MAX_NODES]
-    warnings, health = await asyncio.gather(
-        _warnings(client, snapshot.owner.namespace), asyncio.gather(*(_health(client, node) for node in nodes))
+    namespace, dead = snapshot.owner.namespace, sorted((p for p in stuck if _has_died(p)), key=_name)[:MAX_LOGS]
+    warnings, health, words = await asyncio.gather(
+        _warnings(client, namespace),
+        asyncio.gather(*(_health(client, node) for node in nodes)),
+        asyncio.gather(*(last_words(client, namespace, pod, LOG_LINES) for pod in dead)),
     )
     uids = {pod.metadata.uid for pod in stuck}
     return Diagnostics(
         warnings=_newest(one for one in warnings if one.involved_object.uid in uids),
         sick_nodes={node: what for node, what in zip(nodes, health, strict=True) if what},
+        last_words={_name(pod): lines for pod, lines in zip(dead, words, strict=True) if lines},
     )
 
 
-async def _warnings(client: Client, namespace: str) -> Sequence[Warning]:
+def _name(pod: Pod) -> str:
+    return pod.metadata.name
+
+
+def _has_died(pod: Pod) -> bool:
+    """Whether a container of it has ended and left a log."""
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    return any(status.state.terminated or status.last_state.terminated for status in statuses)
+
+
+async def _warnings(client: Client, namespace: str) -> Sequence[ClusterEvent]:
     try:
         selector = "type=Warning,involvedObject.kind=Pod"
-        return (await client.list_all(WARNINGS, namespace, field_selector=selector)).items
+        return (await client.list_all(EVENTS, namespace, field_selector=selector)).items
     except ApiError:
         return ()
 
 
-def _newest(warnings: Iterable[Warning]) -> Mapping[str, Warning]:
+def _newest(warnings: Iterable[ClusterEvent]) -> Mapping[str, ClusterEvent]:
     return {one.involved_object.uid: one for one in sorted(warnings, key=lambda one: one.when)}
 
 

@@ -40,7 +40,10 @@ class Next(Document, frozen=True):
 
 
 class GroupExplanation(Document, frozen=True):
-    """since: when the first of what is missing went, None where nothing tells. details: what else is known."""
+    """since: when the first of what is missing went, None where nothing tells. details: what else is known.
+
+    log: the last lines of the container that died first, after a line that names its pod; () where it may not be read.
+    """
 
     ordinal: int
     revision: str
@@ -49,6 +52,7 @@ class GroupExplanation(Document, frozen=True):
     message: str
     details: tuple[str, ...]
     next: tuple[Next, ...]
+    log: tuple[str, ...] = ()
 
 
 class WaitingGroups(Document, frozen=True):
@@ -153,7 +157,15 @@ def _group(
         message=cause.message,
         details=tuple(dict.fromkeys(_details(group, snapshot, diagnostics, cause.message))),
         next=tuple(_next(ordinal, snapshot, planned, failures)) if not snapshot.violations else (),
+        log=_log(group, diagnostics, cause.message),
     )
+
+
+def _log(group: Group, diagnostics: Diagnostics, message: str) -> tuple[str, ...]:
+    """That of the pod that the cause names, else of the group's first that has one."""
+    told = [pod.name for pod in group.pods if pod.name in diagnostics.last_words]
+    name = next((name for name in told if name in message), told[0] if told else None)
+    return (f"pod {name} ended with:", *diagnostics.last_words[name]) if name is not None else ()
 
 
 def since(group: Group, snapshot: Snapshot) -> datetime | None:

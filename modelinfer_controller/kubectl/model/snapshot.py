@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -39,6 +39,14 @@ class Listed:
     revisions: Sequence[ControllerRevision] = ()
     pod_groups: Mapping[GangScheduler, Sequence[PodGroup]] | None = None
     gang_support: GangSupport = NO_GANGS
+
+
+def without_node(listed: Listed, node: str) -> Listed:
+    """What is left when every pod of the node has been evicted. Raises Exit where there is none of ours."""
+    left = [pod for pod in listed.pods if pod.spec.node_name != node]
+    if len(left) == len(listed.pods):
+        raise failure(f"no pod of a ModelInfer runs on node {node!r} in this namespace")
+    return replace(listed, pods=left)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def _group(group: GroupExplanation, told: Explanation, terminal: Terminal) -> It
     yield from _labelled("why", message, terminal, Tone.BAD)
     for detail in group.details:
         yield from _labelled("", detail, terminal)
+    for at, line in enumerate(group.log):
+        yield from _labelled("log" if at == 0 else "", line if at == 0 else f"| {line}", terminal, Tone.FAINT)
     for step in group.next:
         yield from _next(step, terminal)
 

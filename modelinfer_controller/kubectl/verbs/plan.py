@@ -28,6 +28,7 @@ from modelinfer_controller.kubectl.model.snapshot import (
     read_children,
     read_model_infer,
     snapshot_of,
+    without_node,
 )
 from modelinfer_controller.kubectl.model.spec_diff import spec_changes
 from modelinfer_controller.kubectl.render.output import show
@@ -39,12 +40,13 @@ SOMETHING_RESTARTS = 2
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to be planned: the ModelInfer `name` as it is or with other images, or what manifests say."""
+    """What is to be planned: the ModelInfer `name` as it is, with other images, after a drain, or manifests."""
 
     name: str | None = None
     paths: Sequence[str] = ()
     kustomization: str | None = None
     images: Sequence[str] = ()
+    drained_node: str | None = None
 
 
 async def show_plan(flags: ClusterFlags, proposal: Proposal, output: str | None) -> int:
@@ -79,8 +81,10 @@ def _all_lines(told: Sequence[Forecast], terminal: Terminal) -> list[str]:
 def _chosen(proposal: Proposal) -> list[Manifest]:
     if not proposal.paths and proposal.kustomization is None:
         return []
-    if proposal.images:
-        raise failure("--image changes a ModelInfer of the cluster: it cannot go with --filename or --kustomize")
+    if proposal.images or proposal.drained_node:
+        raise failure(
+            "--image and --drain ask about what the cluster has: they cannot go with files"
+        )
     found = read_manifests(proposal.paths, proposal.kustomization)
     chosen = [one for one in found if proposal.name in (None, one.name)]
     if not chosen:
@@ -97,6 +101,8 @@ async def _of_stored(client: Client, namespace: str, proposal: Proposal) -> Fore
     if proposal.images:
         spec = with_images(_spec(stored), proposal.images)
         changed = with_spec(stored, spec, stored.metadata.name, namespace, {})
+    if proposal.drained_node:
+        listed = without_node(listed, proposal.drained_node)
     return _compared(stored, changed, listed)
 
 
