@@ -2,7 +2,7 @@
 
 clusters     the control plane: simulated in this process, or that of hack/cluster
 controller   `modelinfer-controller run` beside it, as its users run it
-example      the ModelInfer that is shown: manifests/examples/prefill-decode.yaml, in the demo's time
+example      the ModelInfer that is shown: hack/demo/modelinfer.yaml, in the demo's time
 steps        what is done to it, and when that is complete
 recorder     what was seen during a step: how long it took, the lowest availability, which pods are new
 layout       the tree of `kubectl modelinfer tree`, fitted to the height of the terminal

@@ -1,4 +1,4 @@
-"""The ModelInfer that is shown: manifests/examples/prefill-decode.yaml, in the demo's time.
+"""The ModelInfer that is shown: hack/demo/modelinfer.yaml, in the demo's time.
 
 What differs from the file: its pods take a second or two until they are ready, as if they loaded a model, and a pod
 that failed is given 3 s instead of a minute.
@@ -22,7 +22,7 @@ from modelinfer_controller.kube.resource import Resource
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "manifests" / "examples"
-EXAMPLE = Path("manifests/examples/prefill-decode.yaml")
+EXAMPLE = Path("hack/demo/modelinfer.yaml")
 NAME = ObjectName("default", "deepseek-pd")
 GRACE_SECONDS = 3
 NEW_TAG = "v0.11.0"

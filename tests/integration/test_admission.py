@@ -19,7 +19,7 @@ from modelinfer_controller.api.validation import InvalidSpec, decode
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"
-EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
+EXAMPLES = sorted((MANIFESTS / "examples").glob("*/modelinfer.yaml"))
 NAME = "customresourcedefinitions/modelinfers.workload.volcano.sh"
 # The keywords by which a schema refuses a value; a CRD without them stands for one of before the rules.
 RULE_KEYWORDS = {
@@ -339,8 +339,9 @@ def test_scaling_is_not_stopped_by_a_percentage_that_is_rounded_to_0(modelinfers
         modelinfers.patch("mi", {"spec": update(maxUnavailable="30%")})
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.parent.name)
 def test_examples_are_accepted_and_their_pods_would_be(modelinfers: ModelInfers, example: Path) -> None:
+    modelinfers.kubectl("apply", "--dry-run=server", "-f", str(example.parent))
     modelinfers.kubectl("apply", "-f", str(example))
     (document,) = yaml.safe_load_all(example.read_text())
     name = document["metadata"]["name"]

@@ -14,7 +14,7 @@ from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"
-EXAMPLE = MANIFESTS / "examples" / "prefill-decode.yaml"
+EXAMPLE = Path(__file__).parents[2] / "hack" / "demo" / "modelinfer.yaml"
 KUBECTL = Path(sysconfig.get_path("scripts")) / "kubectl"
 
 
