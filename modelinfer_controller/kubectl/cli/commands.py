@@ -330,6 +330,33 @@ def list_options() -> None:
     click.echo(formatter.getvalue().rstrip())
 
 
+@click.command(
+    cls=Verb,
+    examples=[
+        ("A LeaderWorkerSet as a ModelInfer", "kubectl modelinfer convert -f lws.yaml > modelinfer.yaml"),
+        ("A StatefulSet whose pods are ranks of one server", "kubectl modelinfer convert -f sts.yaml --one-group"),
+    ],
+)
+@click.option(
+    "-f",
+    "--filename",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="A manifest, a directory, or - for stdin.",
+)
+@click.option("--one-group", is_flag=True, help="The pods of a StatefulSet are ranks of one server.")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="yaml", show_default=True)
+def convert(filename: tuple[str, ...], one_group: bool, output: str) -> int:
+    """Print LeaderWorkerSets, ModelServings, RoleBasedGroups and StatefulSets as ModelInfers.
+
+    Fields without an equal are named in comments. Documents of other kinds are printed as they are.
+    """
+    from modelinfer_controller.kubectl.verbs.convert import show_conversion
+
+    return show_conversion(filename, output, one_group=one_group)
+
+
 VERBS: tuple[click.Command, ...] = (
     status,
     list_,
@@ -343,6 +370,7 @@ VERBS: tuple[click.Command, ...] = (
     recreate,
     bundle,
     simulate,
+    convert,
     list_options,
 )
 

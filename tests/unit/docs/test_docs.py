@@ -16,7 +16,11 @@ from modelinfer_controller.exits import ExitCode
 from modelinfer_controller.planning import status
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "manifests").rglob("*.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(?:sh|shell|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -33,7 +37,7 @@ def commands(page: Path) -> list[str]:
     return [line.strip() for line in blocks.splitlines() if line.strip() and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
         if link.startswith(("http://", "https://")):
@@ -45,14 +49,15 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name}: {link}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_can_be_given(page: Path) -> None:
     for command in commands(page):
         program, *arguments = shlex.split(command, comments=True)
         if program == "modelinfer-controller":
             _parse(arguments)
         for before, argument in itertools.pairwise(arguments):
-            if program == "kubectl" and before in ("-f", "-k") and argument != "-":
+            # A name without a folder is a file of the reader's own.
+            if program == "kubectl" and before in ("-f", "-k") and "/" in argument:
                 assert (ROOT / argument).exists(), f"{page.name}: {command}"
         if "/" in program and not program.startswith("."):
             assert (ROOT / program).exists(), f"{page.name}: {command}"

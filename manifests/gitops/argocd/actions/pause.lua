@@ -1,0 +1,3 @@
+-- Holds updates; recovery and scaling go on.
+obj.spec.paused = true
+return obj

@@ -1,0 +1,3 @@
+-- Lets updates go on.
+obj.spec.paused = false
+return obj

@@ -1,0 +1,3 @@
+-- Removes all groups and keeps the number and revision of each.
+obj.spec.suspend = true
+return obj

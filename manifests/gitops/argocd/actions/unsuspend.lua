@@ -1,0 +1,3 @@
+-- Brings all groups back.
+obj.spec.suspend = false
+return obj
