@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from modelinfer_controller.simulator.virtual_time import VirtualClock, VirtualTimeLoop
+
+# By default an error is drawn with the values of all variables on its way, which takes longer than most tests.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 TESTS = Path(__file__).parent
 VIRTUAL = {"unit", "sim"}

@@ -14,6 +14,7 @@ from modelinfer_controller.controller.caches import Caches, OwnedCache, controll
 from modelinfer_controller.controller.snapshot import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
 from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from modelinfer_controller.kube.inflight import FairLimiter
 from modelinfer_controller.kube.parallel import CancelledFromWithin, Failed, NotStarted, slow_start
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning import actions, manifests
@@ -69,7 +70,7 @@ class Executor:
         self,
         client: Client,
         caches: Caches,
-        in_flight: asyncio.Semaphore,
+        in_flight: FairLimiter,
         *,
         observe: ActionObserver = ignore_action,
     ) -> None:
@@ -113,7 +114,7 @@ class Executor:
         first = 1 + min((self._successes[kind] for kind in kinds), default=0)
         turn = turns.of_next_stage(map(group_of, stage))
         attempts = [partial(self._attempt, action, owner, execution, turn) for action in stage]
-        outcomes = await slow_start(attempts, self._in_flight, first=first, when_all_run=when_all_run)
+        outcomes = await slow_start(attempts, asyncio.Semaphore(len(stage) + 1), first=first, when_all_run=when_all_run)
         for action, outcome in zip(stage, outcomes, strict=True):
             match outcome:
                 case Failed(error=CancelledFromWithin() as error):
@@ -130,7 +131,10 @@ class Executor:
         if not (await turn.has_come(group, execution.failures) and execution.is_wanted()):
             return
         try:
-            await self._perform(action, owner)
+            async with self._in_flight.slot((owner.namespace, owner.name)):
+                if not execution.is_wanted():
+                    return
+                await self._perform(action, owner)
         except Collision as collision:
             self._observe(action, collision)
             execution.collisions.append(str(collision))

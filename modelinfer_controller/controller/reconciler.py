@@ -84,7 +84,7 @@ class Reconciler:
             self._status.forget(key)
             self._on_deleted(key)
             return Result()
-        stored = self._status.presumed(stored)
+        stored = self._status.with_pending_status(stored)
         spec_json = bytes(stored.spec)
         match _decode(spec_json, key.name):
             case InvalidSpec(violations=violations):
@@ -93,7 +93,7 @@ class Reconciler:
                 return await self._reconcile_valid(stored, Owner(stored.metadata, spec, spec_json, stored.status))
 
     async def _report_invalid(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
-        await self._status.tell(stored, invalid_status(stored, violations, self._clock.now()))
+        self._status.enqueue(stored, invalid_status(stored, violations, self._clock.now()))
         text = "; ".join(str(violation) for violation in violations)
         self._announcer.announce(stored, (Announcement("Warning", "InvalidSpec", text),))
         return Result()
@@ -115,16 +115,14 @@ class Reconciler:
         if planned.record_first:
             await self._status.write(stored, status_of(assessment, {}))
         portion = first_portion(planned, ACTIONS_PER_PASS)
-        with self._status.telling_of_new_spec(stored, lambda: status_of(assessment, {})):
+        with self._status.reporting_new_spec(stored, lambda: status_of(assessment, {})):
             execution = await self._executor.execute(portion, identity_of(owner), lambda: self._is_wanted(stored))
         status = status_of(assessment, execution.failures)
         # What was done comes back as events, and they lead to a pass that has more to tell.
         is_superseded = not execution.failures and bool(
             portion.actions or self._has_pending(stored.metadata.object_name)
         )
-        put_off = self._status.put_off(stored, status, is_superseded=is_superseded)
-        if put_off is None:
-            await self._status.tell(stored, status)
+        self._status.enqueue(stored, status, is_superseded=is_superseded)
         self._announcer.announce(stored, (*planned.announcements, *_failures(execution)))
         execution.raise_errors()
         if portion is not planned:
@@ -132,7 +130,6 @@ class Reconciler:
         waits = [
             COLLISION_RETRY if execution.collisions else None,
             max(planned.requeue_at - self._clock.now(), timedelta(0)) if planned.requeue_at is not None else None,
-            put_off,
         ]
         return Result(requeue_after=min((wait for wait in waits if wait is not None), default=None))
 

@@ -1,6 +1,5 @@
 """The composition root: every part of the controller, put together over one client."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -17,6 +16,7 @@ from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
+from modelinfer_controller.kube.inflight import FairLimiter
 from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
@@ -84,11 +84,11 @@ def wire(
     observer = Observer(caches)
     add_event_handlers(caches, queue)
     announcements = Announcements(events)
-    status_writer = StatusWriter(client, caches, clock, queue.add)
+    status_writer = StatusWriter(client, caches)
     reconciler = Reconciler(
         caches,
         observer,
-        Executor(client, caches, asyncio.Semaphore(max_in_flight), observe=observers.on_action),
+        Executor(client, caches, FairLimiter(max_in_flight), observe=observers.on_action),
         status_writer,
         announcements,
         clock,

@@ -74,15 +74,17 @@ class FairLimiter:
 
     A request is *slow* once it takes SLOW_FACTOR times as long as requests usually take, and SLOW_AFTER seconds at
     least. A slow request shrinks what its flow and its namespace may have under way, until their requests are fast
-    again. It is also *parked*: it no longer counts, and its slot is free for others. At most `total` are parked, and of
-    a namespace no more than there is room left after it; thus at most twice `total` requests are ever under way.
+    again. It is also *parked*: it no longer counts, and its slot is free for others. At most `max_parked` are parked,
+    `total` where nothing is said, and of a namespace no more than there is room left after it. So no more than both
+    together are ever under way.
 
     So a namespace waits for what hangs elsewhere until that is slow, and no longer. All that hangs together holds, once
     it is known, a quarter of the requests that may be under way, or one for each namespace that hangs.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, max_parked: int | None = None) -> None:
         self._total = total
+        self._max_parked = total if max_parked is None else max_parked
         self._counted = 0  # under way and not parked
         self._parked = 0
         self._usual = SLOW_AFTER / SLOW_FACTOR  # seconds: about the median
@@ -160,7 +162,7 @@ class FairLimiter:
         flow.share.note_slow()
         namespace.share.note_slow()
         self._slow.add(flow.name[0])
-        if namespace.parked < self._total - self._parked:
+        if namespace.parked < self._max_parked - self._parked:
             request.is_parked = True
             namespace.parked += 1
             self._parked += 1

@@ -1,6 +1,5 @@
 """Carrying out plans: what is made, what is left alone, and what is said of what went wrong."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -12,6 +11,7 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden
+from modelinfer_controller.kube.inflight import FairLimiter
 from modelinfer_controller.kube.resource import PODS, SERVICES
 from modelinfer_controller.planning.actions import (
     Action,
@@ -45,7 +45,7 @@ def plan_from_nothing(stored: ModelInfer) -> Plan:
 
 
 def executor(shell: Shell) -> Executor:
-    return Executor(shell.client, shell.caches, asyncio.Semaphore(8))
+    return Executor(shell.client, shell.caches, FairLimiter(8))
 
 
 async def pod_names(shell: Shell) -> list[str]:
@@ -171,7 +171,7 @@ async def test_each_group_has_its_service_before_its_pods_and_waits_for_no_other
     slow = Executor(
         client,
         shell.caches,
-        asyncio.Semaphore(16),
+        FairLimiter(16),
         observe=lambda action, error: done.append((type(action), group_of(action))),
     )
     execution = await slow.execute(plan_from_nothing(stored), identity_of(owner_of(stored)))

@@ -40,7 +40,7 @@ class Scene:
 async def being_made() -> AsyncIterator[Scene]:
     """A user has applied it; to make all takes more than half a minute."""
     async with SimulatedControlPlane(definitions=[CRD]) as cluster:
-        slow = Client(Faults(0, Rates(latency=1.0)).wrap(cluster.transport("it")))
+        slow = Client(Faults(0, Rates(latency=0.4)).wrap(cluster.transport("it")))
         async with controlled(cluster, slow, max_in_flight=IN_FLIGHT):
             user = cluster.client("user")
             await user.create(MODEL_INFERS, NAMESPACE, {"metadata": {"name": "demo"}, "spec": spec(replicas=GROUPS)})

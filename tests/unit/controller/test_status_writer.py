@@ -1,19 +1,21 @@
 """The one status patch: nothing where nothing differs, and what may wait for the next pass."""
 
-from collections.abc import Callable
+import asyncio
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import MAX_IN_FLIGHT, StatusWriter, status_patch
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import InternalError
+from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport, TransportError
 from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import Shell
 
@@ -70,17 +72,16 @@ def test_the_first_status_is_written_whole_zeros_included() -> None:
 
 
 SLOW = Rates(latency=0.02)
+ONE_WRITE = 0.1  # seconds: more than a write takes
 
 
-def writer_of(
-    shell: Shell, faults: Faults | None = None, on_failure: Callable[[ObjectName], None] = lambda key: None
-) -> StatusWriter:
+def writer_of(shell: Shell, faults: Faults | None = None) -> StatusWriter:
     client = Client((faults or Faults(0, SLOW)).wrap(shell.cluster.transport("shell")))
-    return StatusWriter(client, shell.caches, shell.cluster.clock, on_failure)
+    return StatusWriter(client, shell.caches)
 
 
-async def told(shell: Shell, writer: StatusWriter) -> ModelInfer:
-    """A ModelInfer whose status was told a while ago."""
+async def written(shell: Shell, writer: StatusWriter) -> ModelInfer:
+    """A ModelInfer whose status was written a while ago."""
     stored = await shell.model_infer()
     await writer.write(stored, WRITTEN)
     await shell.sleep(5)
@@ -88,32 +89,57 @@ async def told(shell: Shell, writer: StatusWriter) -> ModelInfer:
     return await shell.get("demo")
 
 
+async def replicas(shell: Shell) -> int:
+    """What the server says."""
+    return (await shell.get("demo")).status.replicas
+
+
 async def test_counts_wait_for_the_pass_that_follows_but_a_second_at_most(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    status = replace(WRITTEN, replicas=5)
-    assert writer.put_off(stored, status, is_superseded=True) == timedelta(seconds=1)
-    await shell.sleep(0.7)
-    assert writer.put_off(stored, status, is_superseded=True) == timedelta(seconds=0.3)
-    await shell.sleep(0.3)
-    assert writer.put_off(stored, status, is_superseded=True) is None
+    stored = await written(shell, writer)
+    for number in range(5, 14):
+        writer.enqueue(stored, replace(WRITTEN, replicas=number), is_superseded=True)
+        await shell.sleep(0.1)
+        assert await replicas(shell) == WRITTEN.replicas
+    await shell.sleep(0.1 + ONE_WRITE)
+    assert await replicas(shell) == 13
+    assert len(shell.writes()) == 1
 
 
-async def test_counts_that_nothing_follows_are_told_at_once_and_then_once_a_second(shell: Shell) -> None:
+async def test_a_pass_that_nothing_follows_writes_what_waited(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    assert writer.put_off(stored, replace(WRITTEN, replicas=5), is_superseded=False) is None
-    await writer.tell(stored, replace(WRITTEN, replicas=5))
-    assert writer.put_off(stored, replace(WRITTEN, replicas=6), is_superseded=False) is not None
-    await shell.sleep(1)
-    assert writer.put_off(stored, replace(WRITTEN, replicas=6), is_superseded=False) is None
+    stored = await written(shell, writer)
+    writer.enqueue(stored, replace(WRITTEN, replicas=5), is_superseded=True)
+    await shell.sleep(0.1)
+    writer.enqueue(stored, replace(WRITTEN, replicas=5))
+    await shell.sleep(ONE_WRITE)
+    assert await replicas(shell) == 5
+
+
+async def test_counts_that_nothing_follows_are_written_at_once_and_then_once_a_second(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await written(shell, writer)
+    writer.enqueue(stored, replace(WRITTEN, replicas=5))
+    await shell.sleep(ONE_WRITE)
+    assert await replicas(shell) == 5
+    for number in range(6, 14):
+        writer.enqueue(stored, replace(WRITTEN, replicas=number))
+        await shell.sleep(0.1)
+    assert await replicas(shell) == 5
+    await shell.sleep(0.1 + ONE_WRITE)
+    assert await replicas(shell) == 13
+    assert len(shell.writes()) == 2
 
 
 async def test_a_first_status_waits_only_for_a_pass_that_follows(shell: Shell) -> None:
     writer = writer_of(shell)
     stored = await shell.model_infer()
-    assert writer.put_off(stored, WRITTEN, is_superseded=True) == timedelta(seconds=1)
-    assert writer.put_off(stored, WRITTEN, is_superseded=False) is None
+    writer.enqueue(stored, WRITTEN, is_superseded=True)
+    await shell.sleep(0.9)
+    assert (await shell.get("demo")).status != WRITTEN
+    writer.enqueue(stored, WRITTEN)
+    await shell.sleep(ONE_WRITE)
+    assert (await shell.get("demo")).status == WRITTEN
 
 
 COMPLETED = replace(WRITTEN, groups=WRITTEN.groups | {"1": GroupRecord(revision="demo-a", complete={"decode": 1})})
@@ -122,27 +148,42 @@ COMPLETED = replace(WRITTEN, groups=WRITTEN.groups | {"1": GroupRecord(revision=
 async def test_what_was_complete_may_wait_and_the_next_pass_knows_it(shell: Shell) -> None:
     """Else a pod that is lost within that second would be one that was never there."""
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    assert writer.put_off(stored, COMPLETED, is_superseded=True) == timedelta(seconds=1)
-    assert writer.presumed(stored).status == COMPLETED
+    stored = await written(shell, writer)
+    writer.enqueue(stored, COMPLETED, is_superseded=True)
+    await shell.sleep(0.9)
+    assert writer.with_pending_status(stored).status == COMPLETED
     assert (await shell.get("demo")).status == WRITTEN
+    await writer.drain()
 
 
-async def test_a_namesake_does_not_inherit_what_was_put_off(shell: Shell) -> None:
+async def test_a_namesake_does_not_inherit_what_was_deferred(shell: Shell) -> None:
     writer = writer_of(shell)
     predecessor = await shell.model_infer()
-    assert writer.put_off(predecessor, WRITTEN, is_superseded=True) is not None
+    writer.enqueue(predecessor, WRITTEN, is_superseded=True)
     await shell.delete(predecessor)
     namesake = await shell.model_infer()
-    assert writer.presumed(namesake) is namesake
-    assert writer.put_off(namesake, WRITTEN, is_superseded=True) == timedelta(seconds=1)
+    assert writer.with_pending_status(namesake) is namesake
+    await shell.sleep(5)
+    assert (await shell.get("demo")).status.groups == {}
 
 
-async def test_a_status_that_is_told_already_is_not_put_off(shell: Shell) -> None:
+async def test_a_status_that_is_written_already_costs_nothing(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    assert writer.put_off(stored, WRITTEN, is_superseded=True) is None
-    await writer.tell(stored, WRITTEN)
+    stored = await written(shell, writer)
+    for is_superseded in (True, False):
+        writer.enqueue(stored, WRITTEN, is_superseded=is_superseded)
+    await writer.write(stored, WRITTEN)
+    await shell.sleep(5)
+    assert shell.writes() == []
+
+
+async def test_what_was_deferred_and_is_as_before_again_costs_nothing(shell: Shell) -> None:
+    writer = writer_of(shell)
+    stored = await written(shell, writer)
+    writer.enqueue(stored, replace(WRITTEN, replicas=5), is_superseded=True)
+    writer.enqueue(stored, WRITTEN)
+    assert writer.with_pending_status(stored).status == WRITTEN
+    await shell.sleep(5)
     assert shell.writes() == []
 
 
@@ -158,106 +199,147 @@ async def test_a_status_that_is_told_already_is_not_put_off(shell: Shell) -> Non
 )
 async def test_what_is_decided_from_never_waits(shell: Shell, after: ModelInferStatus) -> None:
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    assert writer.put_off(stored, after, is_superseded=True) is None
+    stored = await written(shell, writer)
+    writer.enqueue(stored, after, is_superseded=True)
+    await shell.sleep(ONE_WRITE)
+    assert (await shell.get("demo")).status == after
 
 
 async def test_the_next_decision_does_not_wait_for_the_server_and_goes_by_what_is_being_written(shell: Shell) -> None:
     """The newest status is what the server has in the end, in as many requests as were needed."""
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    for replicas in (3, 4, 5):
-        await writer.tell(stored, replace(WRITTEN, replicas=replicas))
-        assert writer.presumed(stored).status.replicas == replicas
-    assert (await shell.get("demo")).status.replicas == WRITTEN.replicas
+    stored = await written(shell, writer)
+    for number in (3, 4, 5):
+        writer.enqueue(stored, replace(WRITTEN, replicas=number))
+        assert writer.with_pending_status(stored).status.replicas == number
+    assert await replicas(shell) == WRITTEN.replicas
     await writer.write(stored, replace(WRITTEN, replicas=6))
-    assert (await shell.get("demo")).status.replicas == 6
+    assert await replicas(shell) == 6
     assert len(shell.writes()) <= 2
 
 
-async def test_a_failure_that_nobody_waited_for_asks_for_another_pass_which_waits_and_raises(shell: Shell) -> None:
-    """Until a write succeeds: else each pass would end well, and the retries come without a pause."""
+async def test_a_write_that_fails_is_tried_again_at_growing_intervals_and_nobody_waits(shell: Shell) -> None:
+    """And nothing is decided from what the server does not have."""
     faults = Faults(0, SLOW)
-    failures: list[ObjectName] = []
-    writer = writer_of(shell, faults, failures.append)
-    stored = await told(shell, writer)
+    writer = writer_of(shell, faults)
+    stored = await written(shell, writer)
     faults.rates = Rates(latency=0.02, internal_error=1.0)
-    await writer.tell(stored, replace(WRITTEN, replicas=3))
-    assert not failures
-    await shell.sleep(1)
-    assert failures == [stored.metadata.object_name]
-    assert writer.presumed(stored).status == WRITTEN
+    with capture_logs() as logs:
+        writer.enqueue(stored, replace(WRITTEN, replicas=3))
+        await shell.sleep(10)
+    assert [entry["retry_in"] for entry in logs] == [1, 2, 4, 8]
+    assert writer.with_pending_status(stored).status == WRITTEN
+    writer.enqueue(stored, replace(WRITTEN, replicas=4))
+    faults.rates = SLOW
+    await shell.sleep(10)
+    assert await replicas(shell) == 4
+    writer.enqueue(stored, replace(WRITTEN, replicas=5))
+    assert writer.with_pending_status(stored).status.replicas == 5
+    await writer.drain()
+    assert await replicas(shell) == 5
+
+
+async def test_who_waits_for_a_write_hears_that_it_failed(shell: Shell) -> None:
+    faults = Faults(0, SLOW)
+    writer = writer_of(shell, faults)
+    stored = await written(shell, writer)
+    faults.rates = Rates(latency=0.02, internal_error=1.0)
     for _ in range(2):
         with pytest.raises(InternalError):
-            await writer.tell(stored, replace(WRITTEN, replicas=3))
-    assert len(failures) == 1
+            await writer.write(stored, replace(WRITTEN, replicas=3))
     faults.rates = SLOW
-    await writer.tell(stored, replace(WRITTEN, replicas=3))
-    assert (await shell.get("demo")).status.replicas == 3
-    await writer.tell(stored, replace(WRITTEN, replicas=4))
-    assert (await shell.get("demo")).status.replicas == 3
-    await writer.drain()
-    assert (await shell.get("demo")).status.replicas == 4
+    await writer.write(stored, replace(WRITTEN, replicas=4))
+    assert await replicas(shell) == 4
+    await writer.close()
+
+
+class BreaksOff:
+    """A way to the server on which a library cancels, of its own, the first writes that it is asked for."""
+
+    def __init__(self, inner: Transport, count: int) -> None:
+        self._inner = inner
+        self._count = count
+
+    async def request(self, request: Request) -> Response:
+        if request.method == "PATCH" and self._count:
+            self._count -= 1
+            raise asyncio.CancelledError
+        return await self._inner.request(request)
+
+    def stream(self, request: Request) -> AbstractAsyncContextManager[StreamResponse]:
+        return self._inner.stream(request)
+
+    async def close(self) -> None: ...
+
+
+async def test_a_write_that_a_library_breaks_off_has_failed(shell: Shell) -> None:
+    stored = await shell.model_infer()
+    writer = StatusWriter(Client(BreaksOff(shell.cluster.transport("shell"), count=3)), shell.caches)
+    with pytest.raises(TransportError):
+        await writer.write(stored, WRITTEN)
+    with capture_logs():
+        await shell.sleep(10)
+    assert (await shell.get("demo")).status == WRITTEN
 
 
 MANY = 5 * MAX_IN_FLIGHT
 
 
-async def told_of_many(shell: Shell, writer: StatusWriter) -> list[ModelInfer]:
-    """Handed in at the same time; all but the first few wait in the line."""
+async def enqueued_of_many(shell: Shell, writer: StatusWriter) -> list[ModelInfer]:
+    """Enqueued at the same time; all but the first few wait in the queue."""
     stored = [await shell.model_infer(f"demo-{number}") for number in range(MANY)]
     for one in stored:
-        await writer.tell(one, WRITTEN)
+        writer.enqueue(one, WRITTEN)
     return stored
 
 
 async def test_few_are_written_at_once_and_all_in_the_end(shell: Shell) -> None:
-    writer = writer_of(shell, Faults(0, Rates(latency=1.0)))
-    stored = await told_of_many(shell, writer)
+    writer = writer_of(shell, Faults(0, Rates(latency=0.4)))
+    stored = await enqueued_of_many(shell, writer)
     shell.writes()
-    await shell.sleep(1)
-    assert 0 < len(shell.writes()) <= 2 * MAX_IN_FLIGHT
+    await shell.sleep(0.4)
+    assert 0 < len(shell.writes()) <= 3 * MAX_IN_FLIGHT
     await writer.drain()
     assert [(await shell.get(one.metadata.name)).status for one in stored] == [WRITTEN] * MANY
 
 
-async def test_what_waits_in_the_line_takes_in_what_comes(shell: Shell) -> None:
+async def test_what_waits_in_the_queue_takes_in_what_comes(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told_of_many(shell, writer)
+    stored = await enqueued_of_many(shell, writer)
     shell.writes()
     later = replace(WRITTEN, replicas=9)
-    assert writer.put_off(stored[-1], later, is_superseded=True) is None
-    await writer.tell(stored[-1], later)
+    writer.enqueue(stored[-1], later, is_superseded=True)
     await writer.drain()
     assert (await shell.get(stored[-1].metadata.name)).status == later
     assert len(shell.writes()) == MANY
 
 
-async def test_what_is_waited_for_passes_the_line(shell: Shell) -> None:
-    writer = writer_of(shell, Faults(0, Rates(latency=1.0)))
-    stored = await told_of_many(shell, writer)
+async def test_what_is_waited_for_passes_the_queue(shell: Shell) -> None:
+    writer = writer_of(shell, Faults(0, Rates(latency=0.4)))
+    stored = await enqueued_of_many(shell, writer)
     shell.writes()
     await writer.write(stored[-1], replace(WRITTEN, replicas=9))
     assert (await shell.get(stored[-1].metadata.name)).status.replicas == 9
-    assert len(shell.writes()) <= 2 * MAX_IN_FLIGHT
+    assert len(shell.writes()) <= 3 * MAX_IN_FLIGHT
     await writer.drain()
 
 
-async def test_what_was_put_off_is_written_before_the_end(shell: Shell) -> None:
+async def test_what_was_deferred_is_written_before_the_end(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told(shell, writer)
-    assert writer.put_off(stored, COMPLETED, is_superseded=True) is not None
+    stored = await written(shell, writer)
+    writer.enqueue(stored, COMPLETED, is_superseded=True)
     await writer.drain()
     assert (await shell.get("demo")).status == COMPLETED
 
 
 async def test_nothing_goes_on_after_the_close(shell: Shell) -> None:
     writer = writer_of(shell)
-    stored = await told_of_many(shell, writer)
+    stored = await enqueued_of_many(shell, writer)
+    before = [(await shell.get(one.metadata.name)).status for one in stored[MAX_IN_FLIGHT:]]
     await writer.close()
     await shell.sleep(5)
-    assert [(await shell.get(one.metadata.name)).status for one in stored] == [ModelInferStatus()] * MANY
-    assert writer.presumed(stored[0]) is stored[0]
+    assert [(await shell.get(one.metadata.name)).status for one in stored[MAX_IN_FLIGHT:]] == before
+    assert writer.with_pending_status(stored[0]) is stored[0]
 
 
 async def test_the_status_of_a_namesake_is_not_touched(shell: Shell) -> None:
