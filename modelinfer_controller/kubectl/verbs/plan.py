@@ -82,9 +82,7 @@ def _chosen(proposal: Proposal) -> list[Manifest]:
     if not proposal.paths and proposal.kustomization is None:
         return []
     if proposal.images or proposal.drained_node:
-        raise failure(
-            "--image and --drain ask about what the cluster has: they cannot go with files"
-        )
+        raise failure("--image and --drain ask about what the cluster has: they cannot go with files")
     found = read_manifests(proposal.paths, proposal.kustomization)
     chosen = [one for one in found if proposal.name in (None, one.name)]
     if not chosen:
