@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import click
+import pictures
 import pytest
 from apidocs.cli import PAGE, rendered
 
@@ -18,6 +19,7 @@ from modelinfer_controller.planning import status
 ROOT = Path(__file__).parents[3]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "manifests").rglob("*.md")),
 ]
@@ -101,3 +103,17 @@ def test_every_reason_that_the_status_gives_is_explained() -> None:
 
 def test_the_api_reference_is_up_to_date() -> None:
     assert PAGE.read_text() == rendered(), "run hack/update-api-docs and commit the result"
+
+
+def test_pictures_are_those_that_the_script_draws() -> None:
+    assert {path.stem for path in pictures.FOLDER.glob("*.svg")} == set(pictures.PICTURES)
+    for name, draw in pictures.PICTURES.items():
+        assert (pictures.FOLDER / f"{name}.svg").read_text() == draw(), "run hack/pictures.py and commit the result"
+
+
+def test_the_glossary_is_in_order_and_has_the_words_that_pages_rely_on() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    words = [row for row in rows if row not in ("word", "---")]
+    assert words == sorted(words, key=str.lower)
+    kept = ("incarnation", "condemned", "slow start", "expectations", "ordinal", "partition", "entry pod", "worker")
+    assert {*kept, "scope", "revision", "marker", "role instance"} <= set(words)
