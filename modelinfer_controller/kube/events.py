@@ -14,6 +14,7 @@ from modelinfer_controller.api.core import Event, KubeObject
 from modelinfer_controller.kube.backoff import Random, exponential, jittered
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.errors import ApiError, NotFound, is_transient
+from modelinfer_controller.kube.flowcontrol import TokenBucket
 from modelinfer_controller.kube.resource import CORE_EVENTS, Resource
 from modelinfer_controller.kube.tasks import CancelledFromWithin, stray_cancellation_as_error
 from modelinfer_controller.kube.transport import TransportError
@@ -105,7 +106,7 @@ class EventRecorder:
         self._random = random
         self._pending: OrderedDict[_Told, _Occurrences] = OrderedDict()
         self._series: OrderedDict[_Told, _Series] = OrderedDict()
-        self._limits: OrderedDict[ObjectReference, _TokenBucket] = OrderedDict()
+        self._limits: OrderedDict[ObjectReference, TokenBucket] = OrderedDict()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         self._is_running = False
@@ -120,7 +121,7 @@ class EventRecorder:
         if waiting is not None:
             waiting.count += 1
             waiting.last = now
-        elif self._is_stopped or len(self._pending) >= MAX_PENDING or not self._limit_of(regarding).take():
+        elif self._is_stopped or len(self._pending) >= MAX_PENDING or not self._limit_of(regarding).try_acquire():
             self.dropped_count += 1
         else:
             self._pending[told] = _Occurrences(1, now, now)
@@ -207,8 +208,8 @@ class EventRecorder:
             "reportingInstance": self._instance,
         }
 
-    def _limit_of(self, regarding: ObjectReference) -> "_TokenBucket":
-        limit = self._limits.get(regarding) or _TokenBucket(BURST, SECONDS_PER_EVENT)
+    def _limit_of(self, regarding: ObjectReference) -> TokenBucket:
+        limit = self._limits.get(regarding) or TokenBucket(1 / SECONDS_PER_EVENT, BURST)
         _remember(self._limits, regarding, limit)
         return limit
 
@@ -217,25 +218,6 @@ class EventRecorder:
         now = int(self._clock.now().timestamp() * 1e6)
         self._last_stamp = max(now, self._last_stamp + 1)
         return self._last_stamp
-
-
-class _TokenBucket:
-    """Starts with `burst` tokens and gains one in `seconds`, up to burst."""
-
-    def __init__(self, burst: int, seconds: float) -> None:
-        self._burst = burst
-        self._seconds = seconds
-        self._tokens = float(burst)
-        self._at = asyncio.get_running_loop().time()
-
-    def take(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) / self._seconds)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def _remember(remembered: OrderedDict[K, V], key: K, value: V) -> None:

@@ -4,6 +4,9 @@ import asyncio
 from typing import Protocol
 
 
+ROUNDING = 1e-6  # seconds: a sum of intervals is not exact
+
+
 class RateLimiter(Protocol):
     async def acquire(self) -> None:
         """Returns when one more request may be sent."""
@@ -30,3 +33,12 @@ class TokenBucket:
         self._next_due = due + self._interval
         if due > now:
             await asyncio.sleep(due - now)
+
+    def try_acquire(self) -> bool:
+        """Whether one more may be sent now, without a wait; then it counts as sent."""
+        now = asyncio.get_running_loop().time()
+        due = max(self._next_due, now - self._slack)
+        if due > now + ROUNDING:
+            return False
+        self._next_due = due + self._interval
+        return True
