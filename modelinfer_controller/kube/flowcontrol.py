@@ -3,7 +3,6 @@
 import asyncio
 from typing import Protocol
 
-
 ROUNDING = 1e-6  # seconds: a sum of intervals is not exact
 
 
