@@ -15,10 +15,9 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService
-from modelinfer_controller.planning.assess import assess
-from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner
-from modelinfer_controller.planning.plan import plan
 
 
 def model_infer(name: str, groups: int, image: str = "inference:1") -> dict[str, Any]:
@@ -50,7 +49,7 @@ def children_of(stored: ModelInfer) -> Iterator[Child]:
     assert isinstance(spec, ModelInferSpec), spec
     owner = Owner(stored.metadata, spec, spec_json, stored.status)
     identity = identity_of(owner)
-    for action in plan(assess(Observed(owner), datetime.now(UTC))).actions:
+    for action in decide(Observed(owner), datetime.now(UTC)).plan.actions:
         match action:
             case CreateRevision(revision):
                 yield Child(CONTROLLER_REVISIONS, revision.name, None, manifests.revision_body(identity, revision))

@@ -7,7 +7,14 @@ import msgspec
 from crd.kubernetes_schemas import CONDITION, Schema
 from crd.structural import structural
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.status import NEVER_OBSERVED, GroupRecord, ModelInferStatus, RebuildRecord
+from modelinfer_controller.api.status import (
+    NEVER_OBSERVED,
+    ApiFailure,
+    GroupRecord,
+    ModelInferStatus,
+    RecreationRecord,
+    UpdateProgress,
+)
 
 DEFAULT: Final = {"observedGeneration": NEVER_OBSERVED}
 
@@ -27,24 +34,46 @@ DESCRIPTIONS: Final[dict[type, dict[str, str]]] = {
         "an autoscaler, reads it.",
         "conditions": "Conditions track the condition of the ModelInfer: Available, Progressing and UpdateInProgress "
         "are always there.",
-        "groups": "What the controller must remember of each InferGroup, by ordinal, and could not read off its pods.",
+        "groups": "What each InferGroup is meant to be, by ordinal (0) or by neighbours that are alike (3-17), and "
+        "could not be read off its pods.",
+        "updateProgress": "UpdateProgress is the clock of spec.progressDeadlineSeconds.",
+        "apiFailures": "ApiFailures are requests that the API server refuses, the first for each of a few InferGroups.",
         "failedRevision": "FailedRevision is the revision that an update with onFailure: Rollback has given up. No "
         "group is moved to it until the template changes.",
     },
     GroupRecord: {
         "": "What is remembered of one InferGroup.",
-        "revision": "The ControllerRevision that the group was last built from.",
-        "complete": "By role name: how many of its instances, lowest first, have had all of their pods at once.",
-        "rebuilds": "The last rebuild of each scope, while the back-off remembers it. A scope is the whole group "
+        "revision": "The ControllerRevision that the group is created from.",
+        "complete": "By role name: how many of its instances, lowest first, the group stands at. Each has had all of "
+        "its pods at once, so a pod that is missing there was deleted.",
+        "beyond": "Such instances above one that never had all of its pods, as decode-3.",
+        "rebuilds": "The last recreation of each scope, while the back-off remembers it. A scope is the whole group "
         '("*"), a role instance or a pod.',
+        "suspended": "By role name: how many instances the group had when the ModelInfer was suspended.",
     },
-    RebuildRecord: {
-        "": "One rebuild.",
+    RecreationRecord: {
+        "": "One recreation.",
         "incarnation": "Pods of the scope with a lower incarnation annotation are replaced.",
-        "attempt": "The how manyth rebuild in a row this was; the back-off grows with it.",
-        "at": "When the rebuild was decided.",
+        "attempt": "The number of the recreation in a row; the back-off grows with it.",
+        "at": "When the recreation was decided.",
         "complete": "Whether every pod of the scope has existed since.",
-        "cause": "Which pod made the rebuild necessary, and why.",
+    },
+    UpdateProgress: {
+        "": "The clock of spec.progressDeadlineSeconds.",
+        "revision": "The revision that groups are moved to.",
+        "updated": "Groups that were available at that revision when the clock last started.",
+        "since": "When the clock started or went on; absent while it stands still.",
+        "elapsed": "Seconds that it had run before.",
+        "failed": "Whether the deadline is over: no more groups are replaced.",
+        "deadlineSeconds": "The deadline that is over.",
+    },
+    ApiFailure: {
+        "": "A request that the API server refuses, for one InferGroup. The controller tries it again within a minute.",
+        "reason": "Why, in one CamelCase word.",
+        "message": "The words of the API server.",
+        "action": "What was refused, as: create pod m-1-decode-0-0.",
+        "group": "The ordinal of the InferGroup; absent for what is of no group.",
+        "since": "When it was refused first.",
     },
 }
 

@@ -56,7 +56,7 @@ def crash(before: Snapshot) -> Step:
 
 
 def rolling_update(before: Snapshot) -> Step:
-    revision = before.assessment.update.name
+    revision = before.decision.revisions.update.name
     return Step(
         "rolling update",
         f"image → {NEW_TAG}, maxUnavailable 1: one group at a time",

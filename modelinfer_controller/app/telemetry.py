@@ -34,7 +34,7 @@ class Telemetry:
         return Observers(
             on_action=self._actions,
             on_reconcile=self._reconciles,
-            on_assessment=self._model_infers,
+            on_decision=self._model_infers,
             queue=self._queue,
         )
 

@@ -1,33 +1,45 @@
-"""Carry out a plan: each stage in parallel, slowly at first, with every outcome accounted for."""
+"""Carry out a plan: each group in its own order, side by side with the others, with every outcome accounted for."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol, TypeVar, assert_never
+from typing import Protocol
 
 import structlog
 
-from modelinfer_controller.api.core import KubeObject
-from modelinfer_controller.controller.caches import Caches, OwnedCache, controller_uid
-from modelinfer_controller.controller.snapshot import describe_bearer
-from modelinfer_controller.kube.client import Body, Client
-from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
-from modelinfer_controller.kube.inflight import FairLimiter
-from modelinfer_controller.kube.parallel import CancelledFromWithin, Failed, NotStarted, slow_start
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.controller.pacing import PassPacing
+from modelinfer_controller.controller.writes import NameConflict, Writes
+from modelinfer_controller.kube.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    Unauthorized,
+    UndecodableResponse,
+    is_transient,
+)
+from modelinfer_controller.kube.parallel import CancelledFromWithin, is_cancelled_from_outside
 from modelinfer_controller.kube.transport import TransportError
-from modelinfer_controller.planning import actions, manifests
-from modelinfer_controller.planning.actions import Action, Plan, group_of
-from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.planning.actions import (
+    Action,
+    CreatePod,
+    CreatePodGroup,
+    CreateRevision,
+    CreateService,
+    GroupPlan,
+    Plan,
+    depends_on,
+    describe,
+    group_of,
+)
 from modelinfer_controller.planning.manifests import OwnerIdentity
-
-T = TypeVar("T", bound=KubeObject)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-
-Proven = tuple[str, type[Action]]  # a namespace and a kind of action: what quotas, webhooks and rights tell apart
+MAX_MESSAGE = 400
+CREATIONS = (CreatePod, CreateService, CreatePodGroup, CreateRevision)
 
 
 class ActionObserver(Protocol):
@@ -39,259 +51,238 @@ def ignore_action(action: Action, error: Exception | None) -> None:
     """The observer of who does not observe."""
 
 
+class Abandoned(Exception):
+    """The plan was not wanted any more when the action's turn came."""
+
+
+class InFlight(Protocol):
+    def slot(self, flow: tuple[str, str]) -> AbstractAsyncContextManager[object]:
+        """A identity for one request of a flow; flows take turns."""
+
+
 @dataclass
 class Execution:
-    """What comes of a plan. failures: by group, or None for the ModelInfer's own, the first thing that went wrong.
+    """What came of a plan. errors: what the operator should know of; a refusal of a tenant's object is none.
 
-    errors are worth an immediate, rate-limited retry; a collision is not, it waits for the name to be free.
+    has_written: whether any request succeeded. is_abandoned: the plan was not wanted any more before its end.
     """
 
-    is_wanted: Callable[[], bool]
-    failures: dict[int | None, Failure] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
-    collisions: list[str] = field(default_factory=list)
-
-    def raise_errors(self) -> None:
-        """Raises the errors: one as it is, several as an ExceptionGroup."""
-        if len(self.errors) == 1:
-            raise self.errors[0]
-        if self.errors:
-            raise ExceptionGroup("actions failed", self.errors)
-
-
-class Collision(Exception):
-    """An object that is not ours bears the name."""
+    has_written: bool = False
+    is_abandoned: bool = False
 
 
 class Executor:
     """Writes are noted as expectations the moment they are confirmed, even if the reconcile is cancelled after."""
 
-    def __init__(
-        self,
-        client: Client,
-        caches: Caches,
-        in_flight: FairLimiter,
-        *,
-        observe: ActionObserver = ignore_action,
-    ) -> None:
-        self._client = client
-        self._caches = caches
+    def __init__(self, writes: Writes, in_flight: InFlight, *, observe: ActionObserver = ignore_action) -> None:
+        self._writes = writes
         self._in_flight = in_flight
         self._observe = observe
-        self._successes: Counter[Proven] = Counter()  # since the last failure: what has worked need not start slowly
+        self._successes: Counter[tuple[str, type[Action]]] = (
+            Counter()
+        )  # since the last failure: these need no slow start
 
     async def execute(
-        self, plan: Plan, owner: OwnerIdentity, is_wanted: Callable[[], bool] = lambda: True
+        self, plan: Plan, owner: OwnerIdentity, pacing: PassPacing, is_wanted: Callable[[], bool] = lambda: True
     ) -> Execution:
-        """Never raises an action's error: see `Execution`. No action begins once the plan is not wanted any more.
+        """Never raises an action's error. No action begins once the plan is not wanted any more.
 
-        Stages follow one another in each group. While the last actions of a stage are under way the next one begins,
-        with the groups that are through; only what is of no group is waited for by all, and waits for all.
+        First revisions, then the groups side by side, each step by step, then what is left over. Writes start one at a
+        time, and one more runs at once for each that succeeds: a kind that worked in this namespace need not start
+        slowly.
         """
-        execution, turns = Execution(is_wanted), Turns()
-        async with asyncio.TaskGroup() as running:
-            begun: list[asyncio.Task[None]] = []
-            for stage in plan.stages:
-                if any(group_of(action) is None for action in stage):
-                    if begun:
-                        await asyncio.wait(begun)
-                    await self._run_stage(stage, owner, execution, turns)
-                    continue
-                all_run = asyncio.Event()
-                begun.append(running.create_task(self._run_stage(stage, owner, execution, turns, all_run.set)))
-                await all_run.wait()
-        return execution
+        kinds = {type(action) for action in plan.actions}
+        first = 1 + min((self._successes[owner.namespace, kind] for kind in kinds), default=0)
+        run = _Run(self._attempt, owner, pacing, is_wanted, first)
+        for groups in ((_alone(plan.revisions),), plan.groups, (_alone(plan.expired),)):
+            await run.carry_out(groups)
+        pacing.end()
+        return run.execution
 
-    async def _run_stage(
-        self,
-        stage: Sequence[Action],
-        owner: OwnerIdentity,
-        execution: Execution,
-        turns: "Turns",
-        when_all_run: Callable[[], None] = lambda: None,
-    ) -> None:
-        kinds = {(owner.namespace, type(action)) for action in stage}
-        first = 1 + min((self._successes[kind] for kind in kinds), default=0)
-        turn = turns.of_next_stage(map(group_of, stage))
-        attempts = [partial(self._attempt, action, owner, execution, turn) for action in stage]
-        outcomes = await slow_start(attempts, asyncio.Semaphore(len(stage) + 1), first=first, when_all_run=when_all_run)
-        for action, outcome in zip(stage, outcomes, strict=True):
-            match outcome:
-                case Failed(error=CancelledFromWithin() as error):
-                    self._fail(action, owner, error, execution)
-                case NotStarted():
-                    # What stopped the stage is why these groups wait, too.
-                    blocked = Failure(*_reason_and_message(execution.errors[-1]))
-                    execution.failures.setdefault(group_of(action), blocked)
-        turn.end()
-
-    async def _attempt(self, action: Action, owner: OwnerIdentity, execution: Execution, turn: "Turn") -> None:
-        """A collision is an outcome and not an error: one foreign pod must not stop what is done for all others."""
-        group = group_of(action)
-        if not (await turn.has_come(group, execution.failures) and execution.is_wanted()):
-            return
+    async def _attempt(self, action: Action, owner: OwnerIdentity, is_wanted: Callable[[], bool]) -> Exception | None:
+        """The action's error, or None."""
+        kind = (owner.namespace, type(action))
         try:
             async with self._in_flight.slot((owner.namespace, owner.name)):
-                if not execution.is_wanted():
-                    return
-                await self._perform(action, owner)
-        except Collision as collision:
-            self._observe(action, collision)
-            execution.collisions.append(str(collision))
-            execution.failures.setdefault(group, Failure("NameCollision", str(collision)))
+                if not is_wanted():  # it may have waited for long
+                    return Abandoned()
+                await self._writes.perform(action, owner)
         except Exception as error:
             self._observe(action, error)
-            self._fail(action, owner, error, execution)
-            raise
-        else:
-            self._observe(action, None)
-            self._successes[owner.namespace, type(action)] += 1
-        turn.done(group)
+            self._successes.pop(kind, None)
+            return error
+        except asyncio.CancelledError as error:
+            if is_cancelled_from_outside():
+                raise
+            stray = CancelledFromWithin("the action was cancelled from within")
+            stray.__cause__ = error
+            return stray
+        self._observe(action, None)
+        self._successes[kind] += 1
+        return None
 
-    def _fail(self, action: Action, owner: OwnerIdentity, error: Exception, execution: Execution) -> None:
-        self._successes.pop((owner.namespace, type(action)), None)
-        execution.errors.append(error)
-        execution.failures.setdefault(group_of(action), _failure(action, error))
 
-    async def _perform(self, action: Action, owner: OwnerIdentity) -> None:
-        caches = self._caches
-        match action:
-            case actions.CreateRevision(revision):
-                await self._create(caches.revisions, owner, revision.name, manifests.revision_body(owner, revision))
-            case actions.RenumberRevision(name, uid, number):
-                await self._patch(caches.revisions, owner, name, uid, {"revision": number})
-            case actions.DeleteRevision(name, uid):
-                await self._delete(caches.revisions, owner, name, uid)
-            case actions.CreatePodGroup(_, key, body):
-                await self._create(caches.pod_groups[key.scheduler], owner, key.name, body)
-            case actions.PatchPodGroup(_, key, uid, patch):
-                await self._patch(caches.pod_groups[key.scheduler], owner, key.name, uid, patch)
-            case actions.DeletePodGroup(_, key, uid):
-                await self._delete(caches.pod_groups[key.scheduler], owner, key.name, uid)
-            case actions.CreateService(_, name, body):
-                await self._create(caches.services, owner, name, body)
-            case actions.PatchService(_, name, uid, patch):
-                await self._patch(caches.services, owner, name, uid, patch)
-            case actions.DeleteService(_, name, uid):
-                await self._delete(caches.services, owner, name, uid)
-            case actions.CreatePod(identity, name, revision, incarnation):
-                pod = manifests.pod_body(owner, revision, identity, incarnation)
-                await self._create(caches.pods, owner, name, pod)
-            case actions.PatchPodMetadata(_, name, uid, labels, annotations):
-                metadata = {"labels": labels, "annotations": annotations}
-                await self._patch(caches.pods, owner, name, uid, {"metadata": metadata})
-            case actions.DeletePod(_, name, uid, reason):
-                log.info("Deleting pod", pod=name, uid=uid, reason=reason)
-                await self._delete(caches.pods, owner, name, uid)
-            case _:
-                assert_never(action)
+def _alone(actions: tuple[Action, ...]) -> GroupPlan:
+    """Actions of no group, as a plan: nothing bounds them, they are few."""
+    return GroupPlan(-1, (actions,) if actions else (), is_recreating=True)
 
-    async def _create(self, children: OwnedCache[T], owner: OwnerIdentity, name: str, body: Body) -> None:
-        try:
-            created = await self._client.create(children.resource, owner.namespace, body)
-        except AlreadyExists:
-            created = await self._existing(children, owner, name)
-        children.expectations.created(created)
 
-    async def _existing(self, children: OwnedCache[T], owner: OwnerIdentity, name: str) -> T:
-        """The object that bears the name, if it is ours: an earlier request of ours, or one that lost its labels.
+@dataclass(eq=False)
+class _Chain:
+    """A group's steps. left: actions of the present step that are not through; failed: others may build on them."""
 
-        Raises Collision if it is another's, and NotFound if it has just gone, which the retry makes good.
-        """
-        found = await self._client.get(children.resource, owner.namespace, name)
-        if controller_uid(found) != owner.uid:
-            raise Collision(describe_bearer(children.resource.kind, found))
-        own_labels = owner.child_metadata(name, {})["labels"]
-        if own_labels.items() <= found.metadata.labels.items():
-            return found
-        # Without our label it is invisible to the cache; the plan repairs the rest once it is seen.
-        metadata = {"uid": found.metadata.uid, "labels": own_labels}
-        return await self._client.patch(children.resource, owner.namespace, name, {"metadata": metadata})
+    plan: GroupPlan
+    steps: Iterator[tuple[Action, ...]]
+    left: int = 0
+    failed: list[Action] = field(default_factory=list)
 
-    async def _patch(
-        self, children: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str, patch: Mapping[str, Any]
+
+class _Run:
+    """One execution: a queue of actions that may run now, and the groups that have not begun."""
+
+    def __init__(
+        self,
+        attempt: Callable[[Action, OwnerIdentity, Callable[[], bool]], Awaitable[Exception | None]],
+        owner: OwnerIdentity,
+        pacing: PassPacing,
+        is_wanted: Callable[[], bool],
+        first: int,
     ) -> None:
-        guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
+        self.execution = Execution()
+        self._attempt = attempt
+        self._owner = owner
+        self._pacing = pacing
+        self._is_wanted = is_wanted
+        self._allowed = first  # how many run at once
+        self._active = 0
+        self._ready: deque[tuple[_Chain, Action]] = deque()
+        self._pending: Iterator[GroupPlan] = iter(())
+        self._failed: list[Action] = []  # of no group
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def carry_out(self, plans: Iterable[GroupPlan]) -> None:
+        self._pending = iter(plans)
+        async with asyncio.TaskGroup() as self._tasks:
+            self._grow()
+
+    def _grow(self) -> None:
+        """Start as many workers as may run and have something to do."""
+        assert self._tasks is not None
+        while self._active < self._allowed and (found := self._next()) is not None:
+            self._active += 1
+            self._tasks.create_task(self._work(*found), name="write")
+
+    async def _work(self, chain: _Chain, action: Action) -> None:
+        found: tuple[_Chain, Action] | None = (chain, action)
         try:
-            patched = await self._client.patch(children.resource, owner.namespace, name, guarded)
-        except (NotFound, Conflict, Invalid) as error:
-            if not is_gone(error):
-                raise
-            return  # the cache will say so
-        children.expectations.written(patched)
+            while found is not None:
+                error = await self._attempt(found[1], self._owner, self._is_wanted)
+                self._settle(*found, error)
+                self._grow()
+                found = self._next()
+        finally:
+            self._active -= 1
 
-    async def _delete(self, children: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str) -> None:
-        try:
-            await self._client.delete(children.resource, owner.namespace, name, uid=uid)
-        except (NotFound, Conflict) as error:
-            if not is_gone(error):
-                raise
-        children.expectations.deleted(uid)
+    def _next(self) -> tuple[_Chain, Action] | None:
+        while self._is_wanted():
+            while self._ready:
+                chain, action = self._ready.popleft()
+                if self._may_run(chain, action):
+                    return chain, action
+                self._through(chain)
+            plan = next(self._pending, None)
+            if plan is None:
+                return None
+            self._advance(_Chain(plan, iter(plan.steps)))
+        self.execution.is_abandoned |= bool(self._ready) or next(self._pending, None) is not None
+        return None
 
+    def _advance(self, chain: _Chain) -> None:
+        """Begin the group's next step. Groups that have begun go on before others begin."""
+        for step in chain.steps:
+            if step:
+                chain.left = len(step)
+                self._ready.extendleft((chain, action) for action in reversed(step))
+                return
 
-class Turns:
-    """Who comes when: the stages that each group of a plan takes part in, one after the other."""
+    def _through(self, chain: _Chain) -> None:
+        chain.left -= 1
+        if not chain.left:
+            self._advance(chain)
 
-    def __init__(self) -> None:
-        self._last: dict[int | None, asyncio.Event] = {}
+    def _may_run(self, chain: _Chain, action: Action) -> bool:
+        is_blocked = any(depends_on(action, failed) for failed in (*self._failed, *chain.failed))
+        if is_blocked or self._waits(chain, action):
+            self._fail(chain, action)
+            return False
+        return True
 
-    def of_next_stage(self, groups: Iterable[int | None]) -> "Turn":
-        """groups: that of each action."""
-        left = Counter(groups)
-        before = {group: self._last[group] for group in left if group in self._last}
-        turn = Turn(left, before, {group: asyncio.Event() for group in left})
-        self._last |= turn.over
-        return turn
-
-
-@dataclass
-class Turn:
-    """One stage. left: actions that are not done, by group; before, over: the ends of the stage before and of this."""
-
-    left: Counter[int | None]
-    before: Mapping[int | None, asyncio.Event]
-    over: Mapping[int | None, asyncio.Event]
-    held_up: dict[int | None, bool] = field(default_factory=dict)
-
-    async def has_come(self, group: int | None, failures: Mapping[int | None, Failure]) -> bool:
-        """Waits for the group's turn; False if something that it builds on has failed: of its group, or a revision."""
-        if group in self.before:
-            await self.before[group].wait()
-        # What fails in this stage holds up the next, not the rest of this one.
-        return not self.held_up.setdefault(group, None in failures or group in failures)
-
-    def done(self, group: int | None) -> None:
-        self.left[group] -= 1
-        if not self.left[group]:
-            self.over[group].set()
-
-    def end(self) -> None:
-        """Nothing more of this stage is going to be done."""
-        for over in self.over.values():
-            over.set()
-
-
-def is_gone(error: ApiError) -> bool:
-    """Whether a request with a UID precondition failed because that very object is no more.
-
-    Of a delete, another UID is a Conflict; of a patch, an attempt to change the immutable metadata.uid.
-    """
-    match error:
-        case NotFound():
+    def _waits(self, chain: _Chain, action: Action) -> bool:
+        """For its time to be tried again. A group that can get no pod needs no Service and no PodGroup yet."""
+        if isinstance(action, CREATIONS) and not self._pacing.may_create:
             return True
-        case Invalid():
-            return "metadata.uid" in error.message
+        if self._pacing.refusal_of(action, chain.plan) is not None:
+            return True
+        return isinstance(action, CreateService | CreatePodGroup) and self._waits_for_pods(chain)
+
+    def _waits_for_pods(self, chain: _Chain) -> bool:
+        creations = [action for action in chain.plan.actions if isinstance(action, CreatePod)]
+        return bool(creations) and all(self._pacing.refusal_of(one, chain.plan) is not None for one in creations)
+
+    def _fail(self, chain: _Chain, action: Action) -> None:
+        (self._failed if group_of(action) is None else chain.failed).append(action)
+
+    def _settle(self, chain: _Chain, action: Action, error: Exception | None) -> None:
+        if isinstance(error, Abandoned):
+            self.execution.is_abandoned = True
+            return
+        if error is None:
+            self._pacing.succeeded(action)
+            self.execution.has_written = True
+            self._allowed += 1
+        else:
+            self._fail(chain, action)
+            self._refused(chain, action, error)
+        self._through(chain)
+
+    def _refused(self, chain: _Chain, action: Action, error: Exception) -> None:
+        if isinstance(error, Forbidden) and error.is_namespace_terminating:
+            if self._pacing.namespace_ends():
+                log.info("Namespace is being deleted: nothing is created in it", namespace=self._owner.namespace)
+            return
+        failure = failure_of(action, error, self._pacing)
+        if is_operators(error):
+            self.execution.errors.append(error)
+        if self._pacing.refused(action, chain.plan, failure) and not is_operators(error):
+            log.info("Refused", action=failure.action, reason=failure.reason, message=failure.message)
+
+
+def is_operators(error: Exception) -> bool:
+    """Whether the operator should look: the server or we are in trouble. What it refuses a tenant is the tenant's."""
+    match error:
+        case NameConflict():
+            return False
+        case Forbidden():
+            return error.is_rbac
+        case InternalError() if "failed calling webhook" in error.message:
+            return False
+        case ApiError():
+            return is_transient(error) or isinstance(error, Unauthorized | UndecodableResponse)
         case _:
-            return "UID" in error.message
+            return True
 
 
-def _failure(action: Action, error: Exception) -> Failure:
+def failure_of(action: Action, error: Exception, pacing: PassPacing) -> ApiFailure:
     reason, message = _reason_and_message(error)
-    return Failure(reason, f"{type(action).__name__} {getattr(action, 'name', '')}: {message}".replace(" :", ":"))
+    short = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
+    return ApiFailure(reason, short, describe(action), group_of(action), pacing.time())
 
 
 def _reason_and_message(error: Exception) -> tuple[str, str]:
     match error:
+        case NameConflict():
+            return "NameCollision", str(error)
         case Forbidden() if error.is_quota:
             return "QuotaExceeded", str(error)
         case ApiError():

@@ -1,14 +1,28 @@
 """From the caches to one frozen snapshot of a ModelInfer's world, in one step without an await."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from modelinfer_controller.api.core import KubeObject, Pod
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.snapshot import snapshot
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
+from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.pod_view import PodView, view_pod
+from modelinfer_controller.planning.revision import Revision
+
+
+@dataclass
+class Remembered:
+    """What outlives one pass over a ModelInfer, and is forgotten with it: nothing that a decision depends on.
+
+    revisions: those that were seen, by name, so that one that somebody deletes while it is in use can be stored again.
+    """
+
+    memory: Memory = field(default_factory=Memory)
+    revisions: dict[str, Revision] = field(default_factory=dict)
 
 
 class Observer:
@@ -17,19 +31,29 @@ class Observer:
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
         self._views: dict[ObjectName, tuple[Pod, PodView | None]] = {}
+        self._remembered: dict[str, Remembered] = {}
         caches.pods.informer.add_event_handler(self)
 
     def observe(self, owner: Owner) -> Observed:
         caches, uid = self._caches, owner.metadata.uid
-        return snapshot(
+        remembered = self._remembered.setdefault(uid, Remembered())
+        observed = snapshot(
             owner,
             views=(self._view(owner.name, pod) for pod in caches.pods.of(uid)),
             services=caches.services.of(uid),
             revisions=caches.revisions.of(uid),
-            pod_groups={scheduler: children.of(uid) for scheduler, children in caches.pod_groups.items()},
+            pod_groups={scheduler: owned.of(uid) for scheduler, owned in caches.pod_groups.items()},
             labelled=self._labelled(owner),
             gang_support=caches.gang_support(),
         )
+        vanished = tuple(one for name, one in remembered.revisions.items() if name not in observed.revision_by_name)
+        used = {*(pod.revision for pod in observed.pods), *(one.revision for one in owner.records.values())}
+        remembered.revisions = {one.name: one for one in (*observed.revisions, *vanished) if one.name in used}
+        return replace(observed, vanished_revisions=vanished, memory=remembered.memory)
+
+    def forget(self, uid: str) -> None:
+        """The ModelInfer is gone."""
+        self._remembered.pop(uid, None)
 
     def _view(self, owner: str, pod: Pod) -> PodView | None:
         name = pod.metadata.object_name
@@ -42,9 +66,9 @@ class Observer:
 
     def _labelled(self, owner: Owner) -> Mapping[str, Iterable[KubeObject]]:
         by_kind: dict[str, list[KubeObject]] = {}
-        for children in self._caches.children():
-            found = by_kind.setdefault(children.resource.kind, [])  # both APIs' PodGroups are of one kind
-            found += children.labelled(owner.namespace, owner.name)
+        for owned in self._caches.children():
+            found = by_kind.setdefault(owned.resource.kind, [])  # both APIs' PodGroups are of one kind
+            found += owned.labelled(owner.namespace, owner.name)
         return by_kind
 
     # ResourceEventHandler of pods: views of pods that are gone are forgotten.

@@ -22,6 +22,7 @@ from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.coalescing_writer import CoalescingWriter
 from modelinfer_controller.kube.errors import Invalid, NotFound
 from modelinfer_controller.kube.inflight import FairLimiter
+from modelinfer_controller.planning.status import urgent_part
 
 MAX_STALENESS = 1.0  # seconds
 # Each costs the server more than a pod does: neither children nor schedulers and kubelets are to wait behind hundreds,
@@ -75,7 +76,7 @@ class StatusWriter:
         is_first = not before.is_written
         if before == status == self.with_pending_status(latest).status:
             return
-        if not is_first and _essence(before) != _essence(status):
+        if not is_first and urgent_part(before) != urgent_part(status):
             self._writer.enqueue(key, update)
         elif is_superseded:
             self._writer.defer(key, update)
@@ -144,13 +145,6 @@ class StatusWriter:
 
 def _is_same(one: ModelInfer, other: ModelInfer) -> bool:
     return one.metadata.uid == other.metadata.uid
-
-
-def _essence(status: ModelInferStatus) -> tuple[object, ...]:
-    """What the pods do not show, and what `kubectl wait` waits for."""
-    verdicts = tuple((condition.type, condition.status) for condition in status.conditions)
-    groups = {ordinal: (record.revision, record.rebuilds) for ordinal, record in status.groups.items()}
-    return status.observed_generation, groups, status.current_revision, status.update_revision, verdicts
 
 
 def _operations(

@@ -1,17 +1,21 @@
 """The composition root: every part of the controller, put together over one client."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.controller.announce import Announcements, EventSink
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.enqueue import add_event_handlers, enqueue_all
+from modelinfer_controller.controller.event_recorder import EventSink, OnceEventRecorder
 from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
+from modelinfer_controller.controller.forget import ForgetDeleted, QuotaWatch
 from modelinfer_controller.controller.observe import Observer
-from modelinfer_controller.controller.reconciler import AssessmentObserver, Reconciler
+from modelinfer_controller.controller.pacing import Pacing
+from modelinfer_controller.controller.reconciler import DecisionObserver, Reconciler
 from modelinfer_controller.controller.status_writer import StatusWriter
+from modelinfer_controller.controller.writes import Writes
 from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
@@ -31,7 +35,7 @@ class Observers:
 
     on_action: ActionObserver = ignore_action
     on_reconcile: ReconcileObserver = ignore_reconcile
-    on_assessment: AssessmentObserver = lambda assessment: None
+    on_decision: DecisionObserver = lambda decision: None
     queue: WorkQueueMetrics | None = None
 
 
@@ -81,20 +85,22 @@ def wire(
         clock=clock,
         on_gang_support_changed=lambda: enqueue_all(caches, queue),
     )
-    observer = Observer(caches)
+    observer, pacing = Observer(caches), Pacing(asyncio.get_running_loop().time, clock)
     add_event_handlers(caches, queue)
-    announcements = Announcements(events)
+    caches.model_infers.add_event_handler(ForgetDeleted(observer.forget, pacing.forget))
+    caches.pods.informer.add_event_handler(QuotaWatch(pacing.quota_freed))
     status_writer = StatusWriter(client, caches)
+    limiter = FairLimiter(max_in_flight)
     reconciler = Reconciler(
         caches,
         observer,
-        Executor(client, caches, FairLimiter(max_in_flight), observe=observers.on_action),
+        Executor(Writes(client, caches), limiter, observe=observers.on_action),
+        pacing,
         status_writer,
-        announcements,
+        OnceEventRecorder(events),
         clock,
         has_pending=queue.has_pending,
-        on_assessment=observers.on_assessment,
-        on_deleted=announcements.forget,
+        on_decision=observers.on_decision,
         processor_time=processor_time,
     )
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)

@@ -82,6 +82,11 @@ class Forbidden(ApiError):
         return "exceeded quota" in self.message
 
     @property
+    def is_rbac(self) -> bool:
+        """Whether the credentials lack a permission, by the words of the server's authorizer."""
+        return 'User "' in self.message and " cannot " in self.message
+
+    @property
     def is_namespace_terminating(self) -> bool:
         return self.has_cause(NAMESPACE_TERMINATING)
 

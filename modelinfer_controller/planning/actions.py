@@ -1,7 +1,7 @@
-"""The sum type of everything the controller does to children. A Plan says all of it, in the order it is carried out."""
+"""The sum type of everything that the controller does to children, and the Plan that says what to do now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -80,12 +80,16 @@ class DeleteService:
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Make the pod of this identity from a revision; `manifests.pod_body` renders it when it is carried out."""
+    """Make the pod of an identity from a revision; `manifests.pod_body` renders it when it is carried out.
+
+    is_serving: it has the label of pods that traffic may be sent to.
+    """
 
     identity: PodIdentity
     name: str
     revision: Revision
     incarnation: int
+    is_serving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ Action = (
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class Event:
     """Something the user should hear of as an Event on the ModelInfer. type is "Normal" or "Warning"."""
 
     type: str
@@ -133,22 +137,48 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """stages are carried out one after the other, the actions of one in parallel, in order of importance.
+class GroupPlan:
+    """What one group needs now. Steps follow one another, the actions of one run in parallel.
 
-    An action of a group is skipped when an earlier stage failed one of that group; all are when a revision could not be
-    stored. record_first: the status holds rebuild records that must be in the cluster before the first action.
-    requeue_at: when to decide again though nothing has changed, or None.
+    What builds on an action that failed is not begun: see `depends_on`. needs_record: the status holds a record that
+    must be in the cluster before the first action. is_recreating: something of it has failed, and is made again.
+    wake_at: when the group is to be looked at again though nothing changes.
     """
 
-    stages: tuple[tuple[Action, ...], ...] = ()
-    record_first: bool = False
-    requeue_at: datetime | None = None
-    announcements: tuple[Announcement, ...] = ()
+    ordinal: int
+    steps: tuple[tuple[Action, ...], ...] = ()
+    needs_record: bool = False
+    is_recreating: bool = False
+    wake_at: datetime | None = None
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        return tuple(action for stage in self.stages for action in stage)
+        return tuple(action for step in self.steps for action in step)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now: first what no group may begin without, then the groups side by side, then what is left over.
+
+    revisions: ControllerRevisions to store or renumber. groups: in order of importance, those with something to do.
+    expired: ControllerRevisions that nothing uses. is_whole: whether these are all groups with something to do, and not
+    the first portion of them. wake_at: when to decide again though nothing has changed, or None.
+    """
+
+    revisions: tuple[Action, ...] = ()
+    groups: tuple[GroupPlan, ...] = ()
+    expired: tuple[Action, ...] = ()
+    is_whole: bool = True
+    wake_at: datetime | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return (*self.revisions, *(action for group in self.groups for action in group.actions), *self.expired)
+
+    @property
+    def needs_record(self) -> bool:
+        return any(group.needs_record for group in self.groups)
 
 
 def group_of(action: Action) -> int | None:
@@ -162,23 +192,56 @@ def group_of(action: Action) -> int | None:
             return action.group
 
 
-def first_portion(plan: Plan, limit: int) -> Plan:
-    """The plan for its first groups alone: whole groups, in the order in which the plan comes to them, until there are
-    `limit` actions. What is of no group stays in every portion. Equal to the plan where it has no more than that.
+def name_of(action: Action) -> str:
+    """The name of the object that an action is about."""
+    match action:
+        case CreateRevision(revision):
+            return revision.name
+        case CreatePodGroup() | PatchPodGroup() | DeletePodGroup():
+            return action.key.name
+        case _:
+            return action.name
+
+
+VERBS = {"Create": "create", "Patch": "patch", "Delete": "delete", "Renumber": "renumber"}
+KINDS = {
+    "Pod": "pod",
+    "PodMetadata": "pod",
+    "Service": "Service",
+    "PodGroup": "PodGroup",
+    "Revision": "ControllerRevision",
+}
+
+
+def describe(action: Action) -> str:
+    """As "create pod m-1-decode-0-0"."""
+    word = type(action).__name__
+    verb = next(verb for verb in VERBS if word.startswith(verb))
+    return f"{VERBS[verb]} {KINDS[word.removeprefix(verb)]} {name_of(action)}"
+
+
+def depends_on(action: Action, failed: Action) -> bool:
+    """Whether an action of a later step must wait because one of the same group, or of the ModelInfer itself, failed.
+
+    A pod waits for its revision, its group's PodGroup and its instance's Service, and a follower for its leader.
+    Nothing waits for the patch of something that is there. What clears a group away waits for all deletions of its
+    pods.
     """
-    counts: dict[int, int] = {}
-    for action in plan.actions:
-        group = group_of(action)
-        if group is not None:
-            counts[group] = counts.get(group, 0) + 1
-    chosen: set[int] = set()
-    total = 0
-    for group, count in counts.items():
-        if total >= limit:
-            break
-        chosen.add(group)
-        total += count
-    if len(chosen) == len(counts):
-        return plan
-    stages = (tuple(a for a in stage if (g := group_of(a)) is None or g in chosen) for stage in plan.stages)
-    return replace(plan, stages=tuple(stage for stage in stages if stage))
+    match failed, action:
+        case CreateRevision(revision), CreatePod():
+            return action.revision.name == revision.name
+        case (CreatePodGroup() | DeletePodGroup(), CreatePod()):
+            return True
+        case CreateService(), CreatePod():
+            return names_same_instance(failed.name, action)
+        case CreatePod(), CreatePod():
+            return True
+        case DeletePod(), (DeleteService() | DeletePodGroup()):
+            return True
+        case _:
+            return False
+
+
+def names_same_instance(service: str, pod: CreatePod) -> bool:
+    """A Service has the name of its instance's entry pod, which differs from the other pods' in the last number."""
+    return service.rpartition("-")[0] == pod.name.rpartition("-")[0]

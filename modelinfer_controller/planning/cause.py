@@ -2,74 +2,89 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import datetime
 
 from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.modelinfer import StartupPolicy
 from modelinfer_controller.api.reasons import Cause
-from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.first_cause import first_cause
-from modelinfer_controller.planning.group import Group, GroupPlan
+from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.message import cut, one_line
-from modelinfer_controller.planning.recovery import Postponed
+from modelinfer_controller.planning.pod_cause import unreachable_text
+from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.recovery_types import DelayedRecreate
 
 REASON_PATTERN = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 MAX_MESSAGE_LENGTH = 512
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What the server said when an action of a group failed."""
-
-    reason: str
-    message: str
+Failures = Mapping[int | None, ApiFailure]  # what the server refused, by group; None: of no group
 
 
-def cause_of(assessment: Assessment, ordinal: int, failures: Mapping[int | None, Failure]) -> Cause:
-    """The first cause that keeps the group at this ordinal from being available."""
-    group, plan = assessment.groups[ordinal], assessment.plans.get(ordinal)
+def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
+    """The first cause that keeps the group at this ordinal from being available. One that never was has one too."""
     failure = failures.get(ordinal) or failures.get(None)
     if failure is not None:
-        return _cause(failure.reason, failure.message)
-    if plan is not None and plan.obstacles:
-        return _cause(*plan.obstacles[0])
-    if plan is not None and (waiting := _longest_wait(plan)) is not None:
-        return _waiting_cause(waiting)
-    if (first := first_cause(group.live_pods)) is not None:
-        return _cause(*first)
-    return _pod_group_cause(assessment, ordinal) or _progress_cause(assessment, group)
+        return cause(failure.reason, failure_text(failure))
+    group = decision.groups.get(ordinal)
+    if group is None:
+        return cause("CreatingPods", "its pods are to be created")
+    needs = decision.needs.get(ordinal)
+    if needs is not None and needs.obstacles:
+        return cause(*needs.obstacles[0])
+    if needs is None or group.is_draining:
+        return _removal_cause(decision, group)
+    waiting = max(group.recovery.delayed, key=lambda one: one.due, default=None)
+    if waiting is not None:
+        return delay_cause(waiting)
+    return _pod_cause(group) or _pod_group_cause(group) or _progress_cause(group)
 
 
-def cause_after(assessment: Assessment, ordinal: int, failures: Mapping[int | None, Failure]) -> Cause:
-    """`cause_of` once the plan is carried out: of a group that was taken down no more is to be said."""
-    if ordinal in assessment.rollout.replace and not (ordinal in failures or None in failures):
-        return _termination_cause([pod.name for pod in assessment.groups[ordinal].pods])
-    return cause_of(assessment, ordinal, failures)
+def failure_text(failure: ApiFailure) -> str:
+    return f"{failure.action}: {failure.message}" if failure.action else failure.message
 
 
-def _cause(reason: str, message: str) -> Cause:
+def cause(reason: str, message: str) -> Cause:
     fit = reason if REASON_PATTERN.fullmatch(reason) else "PodFailed"
     return Cause(fit, cut(one_line(message), MAX_MESSAGE_LENGTH))
 
 
-def _longest_wait(plan: GroupPlan) -> Postponed | None:
-    return max(plan.recovery.postponed, key=lambda waiting: waiting.due, default=None)
-
-
-def _waiting_cause(waiting: Postponed) -> Cause:
+def delay_cause(waiting: DelayedRecreate) -> Cause:
+    """Why a recreation is due, and when the controller begins it."""
     what = "back-off" if waiting.is_backoff else "grace period"
     reason = "WaitingForBackOff" if waiting.is_backoff else "WaitingForGracePeriod"
-    until = f"{waiting.due:%Y-%m-%dT%H:%M:%SZ}"
-    return _cause(
+    scope = "the group" if waiting.scope == "*" else waiting.scope
+    return cause(
         reason,
-        f"{waiting.trigger.pod} {waiting.trigger.why}; rebuild {waiting.attempt} waits for its {what} until {until}",
+        f"{waiting.trigger.pod} {waiting.trigger.why}; the controller recreates {scope} "
+        f"when its {what} ends at {clock(waiting.due)} (recreation {waiting.attempt})",
     )
 
 
-def _pod_group_cause(assessment: Assessment, ordinal: int) -> Cause | None:
-    for key, stored in assessment.observed.pod_groups_of(ordinal):
+def clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _removal_cause(decision: Decision, group: Group) -> Cause:
+    deadlines = [pod.drain_deadline for pod in group.live_pods if pod.drain_deadline is not None]
+    if deadlines:
+        return cause("Draining", f"its pods drain until {clock(min(deadlines))} at the latest")
+    if decision.desired.drain_timeout is not None and group.live_pods:
+        return cause("Draining", "its pods begin to drain")
+    return _termination_cause(list(group.pods))
+
+
+def _pod_cause(group: Group) -> Cause | None:
+    first = first_cause(group.live_pods)
+    return cause(*first) if first is not None else None
+
+
+def _pod_group_cause(group: Group) -> Cause | None:
+    for key, stored in group.pod_groups:
         blocked = next(filter(_is_unschedulable, stored.status.conditions), None)
-        if blocked is not None:
-            return _cause(blocked.reason or "Unschedulable", f"PodGroup {key.name}: {blocked.message}")
+        if blocked is not None and not stored.metadata.is_terminating:
+            return cause(blocked.reason or "Unschedulable", f"PodGroup {key.name}: {blocked.message}")
     return None
 
 
@@ -78,25 +93,49 @@ def _is_unschedulable(condition: Condition) -> bool:
     return said_no or (condition.type == "PodGroupInitiallyScheduled" and condition.status == "False")
 
 
-def _progress_cause(assessment: Assessment, group: Group) -> Cause:
-    terminating = [pod.name for pod in group.pods if pod.is_terminating]
+def _progress_cause(group: Group) -> Cause:
+    terminating = [pod for pod in group.pods if pod.is_terminating]
     if terminating:
         return _termination_cause(terminating)
-    missing = sum(group.shape.pod_count_by_instance.values()) - len(group.live_pods)
+    if entry := _awaited_entry(group):
+        return cause("WaitingForEntryPod", f"entry pod {entry.name} is not ready yet; its workers are created then")
+    missing = group.shape.pod_count - len(group.live_pods)
     if missing > 0:
-        return _cause("CreatingPods", f"{missing} of its pods are being created")
+        return cause("CreatingPods", f"{missing} of its pods are being created")
     unscheduled = [pod.name for pod in group.live_pods if not pod.is_scheduled]
     if unscheduled:
-        return _cause("Scheduling", f"{_names(unscheduled)} not scheduled yet")
+        return cause("Scheduling", f"{_names(unscheduled)} not scheduled yet")
     unready = [pod.name for pod in group.live_pods if not pod.is_ready]
-    return _cause("PodsNotReady", f"{_names(unready)} not ready yet")
+    if unready:
+        return cause("PodsNotReady", f"{_names(unready)} not ready yet")
+    since = available_since(group)
+    if since is not None and group.desired.min_ready:
+        return cause(
+            "WaitingForMinReadySeconds", f"all pods are ready; available at {clock(since + group.desired.min_ready)}"
+        )
+    return cause("PodsNotReady", "a role has fewer complete, ready instances than its minimum")
 
 
-def _termination_cause(pods: list[str]) -> Cause:
-    return _cause("WaitingForTermination", f"waits for {_names(pods)} to be gone")
+def _awaited_entry(group: Group) -> PodView | None:
+    if group.desired.spec.template.startup_policy is not StartupPolicy.ENTRY_READY:
+        return None
+    workers = {pod.instance for pod in group.live_pods if pod.identity.worker_index}
+    entries = (pod for pod in group.live_pods if not pod.identity.worker_index and not pod.is_ready)
+    has_workers = {name for name, role in group.shape.roles.items() if role.pods > 1}
+    return next((pod for pod in entries if pod.identity.role in has_workers and pod.instance not in workers), None)
+
+
+def _termination_cause(pods: list[PodView]) -> Cause:
+    lost = next((pod for pod in pods if pod.unreachable_since is not None), None)
+    text = f"waits for {_names([pod.name for pod in pods])} to be gone"
+    if lost is None or lost.unreachable_since is None:
+        return cause("WaitingForTermination", text)
+    where = unreachable_text(lost.node, lost.unreachable_since)
+    advice = "if it does not come back, give it the taint node.kubernetes.io/out-of-service"
+    return cause("NodeNotReady", f"{text}; {where}; {advice}")
 
 
 def _names(pods: list[str]) -> str:
     """The first pod, and how many more."""
     more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
-    return f"{'pods' if more else 'pod'} {pods[0] if pods else '-'}{more}"
+    return f"{'pods' if more else 'pod'} {pods[0] if pods else ''}{more}"

@@ -1,63 +1,45 @@
-"""One InferGroup that lives on: what it is to look like at its revision, whether it is available, and what it lacks."""
+"""One InferGroup as the planner follows it: what it is made from, what there is of it, what was concluded."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
 
-from modelinfer_controller.api import names, well_known
+from modelinfer_controller.api import names
 from modelinfer_controller.api.core import PodGroup, Service
-from modelinfer_controller.api.modelinfer import RecoveryPolicy
-from modelinfer_controller.api.reasons import Cause
 from modelinfer_controller.api.status import GroupRecord
-from modelinfer_controller.planning import gang, topology
-from modelinfer_controller.planning.actions import (
-    Action,
-    CreatePod,
-    CreatePodGroup,
-    CreateService,
-    DeletePod,
-    DeletePodGroup,
-    DeleteService,
-    PatchPodGroup,
-    PatchPodMetadata,
-    PatchService,
-)
-from modelinfer_controller.planning.manifests import OwnerIdentity, pod_labels, service_body
-from modelinfer_controller.planning.observed import Owner, PodGroupKey
-from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
+from modelinfer_controller.planning import gang
+from modelinfer_controller.planning.desired import Desired
+from modelinfer_controller.planning.observed import PodGroupKey
 from modelinfer_controller.planning.pod_view import EPOCH, PodView
-from modelinfer_controller.planning.recovery import (
-    Ground,
-    GroupShape,
-    Recovery,
-    blocked_scopes,
-    incarnation_due,
-    is_condemned,
-    is_settled,
-    is_timeless,
-    recover,
-    scopes_of,
-)
-from modelinfer_controller.planning.revision import Revision, RevisionTemplate, RoleTemplate
-from modelinfer_controller.planning.terms import Belongings, Terms
-
-NAME_COLLISION = "NameCollision"
-REVISION_MISSING = "RevisionMissing"
+from modelinfer_controller.planning.recovery_types import NO_RECOVERY, Recovery, incarnation_due
+from modelinfer_controller.planning.revision import Revision, RevisionTemplate
+from modelinfer_controller.planning.shape import RoleShape, Shape, shape_of
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """An ordinal at one revision, with the pods that bear its names. `replicas` has lower-case role names."""
+    """An ordinal that is to exist, or of which anything is left.
 
-    terms: Terms
+    `identify` fills in what is observed and which revision that makes it; `evaluate` adds recovery and availability.
+
+    pods: all that have one of its names, terminating ones too. stored_record: as it is in the status; record: as it is
+    to be. is_waiting: for its turn in an update; it is kept as it is, and not scaled. wake_at: when time alone changes
+    what was concluded, or None.
+    """
+
+    desired: Desired
     ordinal: int
     revision: Revision
-    replicas: Mapping[str, int]
-    pods: tuple[PodView, ...]
+    stored_record: GroupRecord
     record: GroupRecord
-    is_waiting: bool = False  # for its turn in a rollout: it is kept as it is, and not scaled
+    pods: tuple[PodView, ...] = ()
+    services: tuple[Service, ...] = ()
+    pod_groups: tuple[tuple[PodGroupKey, PodGroup], ...] = ()
+    is_waiting: bool = False
+    recovery: Recovery = NO_RECOVERY
+    is_available: bool = False
+    wake_at: datetime | None = None
 
     @property
     def template(self) -> RevisionTemplate:
@@ -65,22 +47,15 @@ class Group:
 
     @property
     def owner_name(self) -> str:
-        return self.terms.identity.name
+        return self.desired.identity.name
 
     @property
     def name(self) -> str:
         return names.group_name(self.owner_name, self.ordinal)
 
     @cached_property
-    def shape(self) -> GroupShape:
-        return GroupShape(
-            {
-                InstanceKey(role.name.lower(), instance): role.pod_count
-                for role in self.template.roles
-                for instance in range(self.replicas[role.name.lower()])
-            },
-            {role.name.lower(): role.name for role in self.template.roles},
-        )
+    def shape(self) -> Shape:
+        return shape_of(self.desired.spec, self.template, self.record, self.pods, follows_spec=not self.is_waiting)
 
     @cached_property
     def live_pods(self) -> tuple[PodView, ...]:
@@ -91,321 +66,96 @@ class Group:
         """Pods of the group's revision; one without a revision label is taken to be of it."""
         return tuple(pod for pod in self.pods if pod.revision in ("", self.revision.name))
 
-    def ready_instances(self, role: RoleTemplate) -> int:
-        """Complete instances of the role all of whose pods are ready and not condemned."""
-        ready: dict[int, int] = {}
-        for pod in self.own_pods:
-            if (
-                pod.is_ready
-                and pod.identity.role == role.name.lower()
-                and pod in self.shape
-                and not is_condemned(pod, self.record)
-            ):
-                ready[pod.identity.instance] = ready.get(pod.identity.instance, 0) + 1
-        return sum(count == role.pod_count for count in ready.values())
-
     @cached_property
-    def is_available(self) -> bool:
-        """Whether every role has at least its minimum of complete, ready instances."""
-        if not self.live_pods and self.shape.pod_count_by_instance:
-            return False  # minRoleReplicas of 0 do not make an instance of a model out of nothing
-        schedule = self.terms.spec.template.gang_schedule
-        return all(
-            self.ready_instances(role) >= gang.minimum_instances(schedule, role.name, self.replicas[role.name.lower()])
-            for role in self.template.roles
-        )
+    def condemned(self) -> frozenset[str]:
+        """UIDs of pods that a recreation deletes: their incarnation is over."""
+        if not self.record.recreations:
+            return frozenset()
+        record = self.record
+        return frozenset(pod.uid for pod in self.own_pods if pod.incarnation < incarnation_due(pod.identity, record))
+
+    @property
+    def exists(self) -> bool:
+        """Whether it ever was, by what is left of it or what its record says."""
+        return bool(self.live_pods) or is_recorded(self.record)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same would be concluded at any other time."""
+        return self.recovery.is_final and self.wake_at is None and not self.is_draining
+
+    @property
+    def is_draining(self) -> bool:
+        return any(pod.drain_deadline is not None for pod in self.live_pods if pod in self.shape)
+
+    @property
+    def is_going_away(self) -> bool:
+        """All that is left of it terminates, and nothing says that it is to come back."""
+        return bool(self.pods) and not self.live_pods and not is_recorded(self.record)
+
+    def ready_instances(self, role: str) -> int:
+        """Complete, ready instances of a role (lower-case name)."""
+        return len(_ready_instances(self).get(role, ()))
+
+    def minimum(self, role: RoleShape) -> int:
+        """How many instances of a role the group cannot do without."""
+        return gang.minimum_instances(self.desired.spec.template.gang_schedule, role.name, role.instances)
 
 
-@dataclass(frozen=True)
-class GroupPlan:
-    """What a group that lives on needs, by stage, and what its status is to remember."""
-
-    recovery: Recovery
-    pod_groups: tuple[Action, ...] = ()
-    services: tuple[Action, ...] = ()
-    pods: tuple[Action, ...] = ()
-    obstacles: tuple[Cause, ...] = ()  # what only the user can clear away: names that others bear, a lost revision
+def is_recorded(record: GroupRecord) -> bool:
+    """Whether the group was seen whole, is being recreated, or is suspended; else it may never have been."""
+    return any(record.instances.values()) or bool(record.recreations or record.suspended or record.beyond)
 
 
-def plan_group(
-    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str], now: datetime
-) -> GroupPlan:
-    """What the group needs now. reserved: as in Observed."""
-    timeless = None if reserved else _timeless_plan(group, belongings)
-    return timeless or _plan_group(group, belongings, reserved, now)
+def evaluated(group: Group, recovery: Recovery, now: datetime) -> Group:
+    """The group with what recovery decided, and with its availability after that.
+
+    A group whose recreation begins now is as good as down: an update must not count on it.
+    """
+    decided = replace(group, recovery=recovery, record=recovery.record)
+    is_available, available_at = _availability(decided, now)
+    wakes = [at for at in (recovery.wake_at, available_at) if at is not None]
+    return replace(decided, is_available=is_available, wake_at=min(wakes, default=None))
 
 
-@lru_cache(maxsize=16384)
-def _timeless_plan(group: Group, belongings: Belongings) -> GroupPlan | None:
-    """The plan of a group of which nothing depends on the time of day, else None."""
-    return _plan_group(group, belongings, {}, EPOCH) if is_timeless(_ground(group, EPOCH)) else None
+def _availability(group: Group, now: datetime) -> tuple[bool, datetime | None]:
+    """Whether every role has its minimum of complete, ready instances; and if not, when it has unless something
+    changes."""
+    if not group.live_pods and group.shape.pod_count:
+        return False, None  # minRoleReplicas of 0 do not make an instance of a model out of nothing
+    since = available_since(group)
+    if since is None:
+        return False, None
+    available_at = since + group.desired.min_ready
+    return (True, None) if available_at <= now else (False, available_at)
 
 
-def _plan_group(
-    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str], now: datetime
-) -> GroupPlan:
-    if not group.revision.payload:
-        lost = f"ControllerRevision {group.revision.name}, which its pods are of, is gone: they are left as they are"
-        return GroupPlan(Recovery(group.record), obstacles=(Cause(REVISION_MISSING, lost),))
-    recovery = recover(_ground(group, now))
-    rebuilt = replace(group, record=recovery.record)
-    pod_groups, is_gated = _pod_groups(rebuilt, belongings, reserved)
-    missing = _in_turn(list(_missing_places(rebuilt, recovery)), rebuilt, recovery)
-    taken = {
-        identity: by
-        for identity in missing
-        if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *identity))))
-    }
-    creations = [] if is_gated else [_creation(identity, rebuilt) for identity in missing if identity not in taken]
-    return GroupPlan(
-        recovery=recovery,
-        pod_groups=tuple(pod_groups),
-        services=tuple(_services(rebuilt, belongings, reserved)),
-        pods=(*_deletions(rebuilt, recovery), *_repairs(rebuilt, recovery), *creations),
-        obstacles=tuple(_obstacles(rebuilt, taken.values(), reserved)) if reserved else (),
-    )
+def available_since(group: Group) -> datetime | None:
+    """When every role had its minimum of complete, ready instances; None where one has not. minReadySeconds come on
+    top."""
+    ready = _ready_instances(group)
+    moments = [EPOCH]
+    for name, role in group.shape.roles.items():
+        if needed := group.minimum(role):
+            found = sorted(ready.get(name, ()))
+            if len(found) < needed:
+                return None
+            moments.append(found[needed - 1])
+    return max(moments)
 
 
-def identity_of(owner: Owner) -> OwnerIdentity:
-    return OwnerIdentity(owner.namespace, owner.name, owner.metadata.uid)
-
-
-def _ground(group: Group, now: datetime) -> Ground:
-    return Ground(
-        owner=group.owner_name,
-        group=group.ordinal,
-        policy=group.terms.policy,
-        grace=group.terms.grace,
-        shape=group.shape,
-        record=group.record,
-        pods=group.own_pods,
-        now=now,
-    )
-
-
-def _deletions(group: Group, recovery: Recovery) -> Iterator[DeletePod]:
-    causes = {rebuild.scope: rebuild.record.cause for rebuild in recovery.rebuilds}
-    for pod in group.live_pods:
-        if pod.revision not in ("", group.revision.name):
-            yield delete(pod, f"is of revision {pod.revision}, its group of {group.revision.name}")
-        elif pod not in group.shape:
-            if not group.is_waiting:
-                yield delete(pod, "is not among the replicas of its role")
-        elif is_condemned(pod, recovery.record):
-            cause = next((causes[scope] for scope in scopes_of(pod.identity) if scope in causes), "its siblings failed")
-            yield delete(pod, f"is rebuilt because {cause}")
-
-
-def delete(pod: PodView, reason: str) -> DeletePod:
-    return DeletePod(pod.identity, pod.name, pod.uid, reason)
-
-
-def _repairs(group: Group, recovery: Recovery) -> Iterator[PatchPodMetadata]:
-    acknowledged = {pod.uid for pod in recovery.acknowledge}
-    failures = {pod.uid: failed_at for pod, failed_at in recovery.note_failure}
+def _ready_instances(group: Group) -> dict[str, list[datetime]]:
+    """By role (lower-case name): since when each complete instance is ready. A pod that drains serves nobody new."""
+    pods: dict[tuple[str, int], list[datetime]] = {}
     for pod in group.own_pods:
-        if pod.is_terminating or pod not in group.shape or is_condemned(pod, recovery.record):
-            continue
-        desired = pod_labels(group.terms.identity, group.revision, pod.identity)
-        wrong: dict[str, str | None] = {k: v for k, v in desired.items() if pod.labels.get(k) != v}
-        wrong |= dict.fromkeys({well_known.ENTRY, well_known.GROUP_LEADER} & (pod.labels.keys() - desired.keys()))
-        notes: dict[str, str | None] = {}
-        if pod.uid in acknowledged:
-            notes[well_known.ACKNOWLEDGED_RESTARTS] = str(pod.restart_count)
-            notes |= {well_known.FAILED_AT: None} if pod.has_failure_note else {}
-        elif pod.uid in failures:
-            notes[well_known.FAILED_AT] = failures[pod.uid].isoformat()
-        elif pod.has_stale_acknowledgement:
-            notes[well_known.ACKNOWLEDGED_RESTARTS] = str(pod.restart_count)
-        if wrong or notes:
-            yield PatchPodMetadata(pod.identity, pod.name, pod.uid, wrong, notes)
+        if pod.is_ready and pod.drain_deadline is None and pod in group.shape and pod.uid not in group.condemned:
+            pods.setdefault(pod.instance, []).append(pod.ready_since or EPOCH)
+    ready: dict[str, list[datetime]] = {}
+    for (role, _), since in pods.items():
+        if len(since) == group.shape.roles[role].pods:
+            ready.setdefault(role, []).append(max(since))
+    return ready
 
 
-def _missing_places(group: Group, recovery: Recovery) -> Iterator[PodIdentity]:
-    """Places to fill now: none of a scope that is still being cleared, nor of one that waits to be rebuilt."""
-    present = {pod.identity for pod in group.pods}
-    missing = [identity for identity in group.shape.identities(group.ordinal) if identity not in present]
-    if not missing:
-        return
-    if any(pod.revision not in ("", group.revision.name) for pod in group.pods):
-        return  # a group is built wholly from one revision: the strays must be gone first
-    if group.pods and not group.live_pods and not is_settled(recovery.record):
-        return  # it was taken down: terminating is final until all of it is gone
-    waiting = recovery.lost if not recovery.rebuilds else recovery.lost - _rebuilt_places(group, recovery)
-    blocked = blocked_scopes(group.own_pods, recovery.record)
-    leaving = set[InstanceKey]() if group.terms.policy is RecoveryPolicy.NONE else _leaving_instances(group)
-    for identity in missing:
-        if (
-            identity in waiting
-            or (identity.role, identity.instance) in leaving
-            or blocked.intersection(scopes_of(identity))
-        ):
-            continue
-        yield identity
-
-
-def _leaving_instances(group: Group) -> set[InstanceKey]:
-    """Instances of which there are only terminating pods: those made anew are not to meet them."""
-    return {pod.instance for pod in group.pods} - {pod.instance for pod in group.live_pods}
-
-
-def _in_turn(missing: list[PodIdentity], group: Group, recovery: Recovery) -> list[PodIdentity]:
-    """The places to fill now: what must have a node before others may take one comes first.
-
-    What waits for a grace period or back-off is not waited for.
-    """
-    if not missing:
-        return missing
-    scheduler = group.template.gang_scheduler
-    is_gang = scheduler is not None and group.terms.gang_support.serves(scheduler)
-    placed = {pod.identity for pod in group.live_pods if pod.is_scheduled} | recovery.lost
-    return _minimum_first(missing, group, placed) if is_gang else _leader_first(missing, group, placed)
-
-
-def _minimum_first(missing: list[PodIdentity], group: Group, placed: set[PodIdentity]) -> list[PodIdentity]:
-    """While a gang's minimum has no nodes, the rest of the group must not take its room.
-
-    Schedulers choose among the pods of a gang as they like; one that takes others first may never get round to it.
-    """
-    schedule = group.terms.spec.template.gang_schedule
-    minimum = {
-        role.name.lower(): gang.minimum_instances(schedule, role.name, group.replicas[role.name.lower()])
-        for role in group.template.roles
-    }
-    needed = [identity for identity in missing if identity.instance < minimum[identity.role]]
-    if len(needed) == len(missing):
-        return missing
-    places = group.shape.identities(group.ordinal)
-    return missing if all(p in placed for p in places if p.instance < minimum[p.role]) else needed
-
-
-def _leader_first(missing: list[PodIdentity], group: Group, placed: set[PodIdentity]) -> list[PodIdentity]:
-    """The followers' domain is the leader's: until it has one, a group that is spread is its leader alone.
-
-    So a constraint that holds the leader back holds the group back. A gang has its nodes all at once and cannot wait.
-    """
-    if not group.template.topology_spread_constraints:
-        return missing
-    leaders = [p for p in group.shape.identities(group.ordinal) if topology.is_leader(p, group.template)]
-    return missing if all(p in placed for p in leaders) else [p for p in missing if p in leaders]
-
-
-def _rebuilt_places(group: Group, recovery: Recovery) -> set[PodIdentity]:
-    """Places of the scopes whose rebuild starts now."""
-    scopes = {rebuild.scope for rebuild in recovery.rebuilds}
-    return {identity for identity in group.shape.identities(group.ordinal) if scopes.intersection(scopes_of(identity))}
-
-
-def _creation(identity: PodIdentity, group: Group) -> CreatePod:
-    siblings = (pod.incarnation for pod in group.own_pods if pod.instance == (identity.role, identity.instance))
-    incarnation = max([incarnation_due(identity, group.record), *siblings])
-    return CreatePod(identity, names.pod_name(group.owner_name, *identity), group.revision, incarnation)
-
-
-def _services(group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str]) -> Iterator[Action]:
-    stored_by_name = {service.metadata.name: service for service in belongings.services}
-    wanted: set[str] = set()
-    for key, role in _instances_with_workers(group):
-        body = service_body(group.terms.identity, role, group.ordinal, key)
-        name = body["metadata"]["name"]
-        wanted.add(name)
-        stored = stored_by_name.get(name)
-        if stored is None:
-            if ("Service", name) not in reserved:
-                yield CreateService(group.ordinal, name, body)
-        elif not stored.metadata.is_terminating:
-            yield from _service_repair(stored, group.ordinal, body)
-    if not group.is_waiting:
-        surplus = [service for name, service in stored_by_name.items() if name not in wanted]
-        yield from _service_deletions(group.ordinal, surplus)
-
-
-def _instances_with_workers(group: Group) -> Iterator[tuple[InstanceKey, RoleTemplate]]:
-    for key in group.shape.pod_count_by_instance:
-        role = group.template.role(key.role)
-        if role is not None and role.worker_replicas > 0:
-            yield key, role
-
-
-def _service_deletions(ordinal: int, services: Iterable[Service]) -> Iterator[DeleteService]:
-    for service in services:
-        if not service.metadata.is_terminating:
-            yield DeleteService(ordinal, service.metadata.name, service.metadata.uid)
-
-
-def _service_repair(stored: Service, ordinal: int, desired: Mapping[str, Any]) -> Iterator[Action]:
-    name, uid = stored.metadata.name, stored.metadata.uid
-    if stored.spec.cluster_ip != "None":  # immutable: only a new Service can be headless
-        yield DeleteService(ordinal, name, uid)
-        return
-    spec: dict[str, Any] = {}
-    selector = desired["spec"]["selector"]
-    if stored.spec.selector != selector:
-        spec["selector"] = {**dict.fromkeys(stored.spec.selector.keys() - selector.keys()), **selector}
-    if not stored.spec.publish_not_ready_addresses:
-        spec["publishNotReadyAddresses"] = True
-    own = desired["metadata"]["labels"]
-    mislabelled = {key: value for key, value in own.items() if stored.metadata.labels.get(key) != value}
-    if spec or mislabelled:
-        metadata = {"metadata": {"labels": mislabelled}} if mislabelled else {}
-        yield PatchService(ordinal, name, uid, {**metadata, **({"spec": spec} if spec else {})})
-
-
-def _pod_groups(
-    group: Group, belongings: Belongings, reserved: Mapping[tuple[str, str], str]
-) -> tuple[list[Action], bool]:
-    """Actions that bring the group's PodGroup in step, and whether pods must wait because it cannot be there yet."""
-    scheduler, terms = group.template.gang_scheduler, group.terms
-    key = PodGroupKey(scheduler, group.name) if scheduler else None
-    stored_by_key = dict(belongings.pod_groups)
-    actions: list[Action] = _pod_group_deletions(group.ordinal, {k: v for k, v in stored_by_key.items() if k != key})
-    if key is None or not terms.gang_support.serves(key.scheduler):
-        return actions, False
-    desired = gang.desired_spec(
-        terms.spec.template.gang_schedule, terms.queue, key.scheduler, group.template, group.replicas
-    )
-    stored = stored_by_key.get(key)
-    if stored is None:
-        if ("PodGroup", key.name) in reserved:
-            return actions, True
-        return [*actions, CreatePodGroup(group.ordinal, key, gang.body(terms.identity, key, desired))], False
-    if stored.metadata.is_terminating:
-        # Kubernetes' own goes after its last pod. While some live it still gates, and waiting would be for ever.
-        return actions, not group.live_pods
-    if terms.spec.template.gang_schedule is None:
-        return actions, False  # turned off: a group that waits for its turn keeps the PodGroup that it has
-    if not group.live_pods and gang.is_outdated(stored, key.scheduler, desired):
-        # No scheduler may see the pods of one size with the PodGroup of another, or an admission that is out of date.
-        return [*actions, DeletePodGroup(group.ordinal, key, stored.metadata.uid)], True
-    if patch := gang.patch(stored, key.scheduler, desired):
-        actions.append(PatchPodGroup(group.ordinal, key, stored.metadata.uid, patch))
-    return actions, False
-
-
-def _pod_group_deletions(ordinal: int, stored_by_key: Mapping[PodGroupKey, PodGroup]) -> list[Action]:
-    return [
-        DeletePodGroup(ordinal, key, stored.metadata.uid)
-        for key, stored in stored_by_key.items()
-        if not stored.metadata.is_terminating
-    ]
-
-
-def _obstacles(group: Group, pods: Iterable[str], reserved: Mapping[tuple[str, str], str]) -> Iterator[Cause]:
-    needed = [("PodGroup", group.name)] if group.template.gang_scheduler else []
-    for key, role in _instances_with_workers(group):
-        needed.append(("Service", names.service_name(group.owner_name, group.ordinal, role.name, key.instance)))
-    for by in (*pods, *(reserved[name] for name in needed if name in reserved)):
-        yield Cause(NAME_COLLISION, by)
-
-
-def take_down(pods: Sequence[PodView], reason: str) -> list[Action]:
-    """Delete every pod of a group that still lives, once."""
-    return [delete(pod, reason) for pod in pods if not pod.is_terminating]
-
-
-def clear_away(ordinal: int, belongings: Belongings) -> tuple[list[Action], list[Action]]:
-    """Delete the PodGroups and the Services of a group that is not to be."""
-    return (
-        _pod_group_deletions(ordinal, dict(belongings.pod_groups)),
-        list(_service_deletions(ordinal, belongings.services)),
-    )
+def uids(pods: Iterable[PodView]) -> frozenset[str]:
+    return frozenset(pod.uid for pod in pods)

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from modelinfer_controller.api import names
 from modelinfer_controller.api.core import ObjectMeta, PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import GroupRecord, ModelInferStatus
+from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.records import unpacked
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 
@@ -52,8 +53,13 @@ class Owner:
     def namespace(self) -> str:
         return self.metadata.namespace
 
+    @cached_property
+    def records(self) -> Mapping[int, GroupRecord]:
+        """What the status says of each group, by ordinal."""
+        return unpacked(self.status.groups)
+
     def record(self, group: int) -> GroupRecord:
-        return self.status.groups.get(str(group), NO_RECORD)
+        return self.records.get(group, NO_RECORD)
 
 
 NO_RECORD = GroupRecord()
@@ -64,7 +70,9 @@ class Observed:
     """One snapshot of a ModelInfer's world: children that it controls, and whose names others have taken.
 
     reserved maps a Kubernetes kind and object name to a few words on who bears it: an object that another owner
-    controls, or nobody.
+    controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
+    deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
+    memory: what earlier passes concluded; it changes no result.
     """
 
     owner: Owner
@@ -74,6 +82,9 @@ class Observed:
     revisions: tuple[Revision, ...] = ()
     reserved: Mapping[tuple[str, str], str] = field(default_factory=dict)
     gang_support: GangSupport = GangSupport()
+    vanished_revisions: tuple[Revision, ...] = ()
+    deferred_groups: tuple[int, ...] = ()
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @cached_property
     def pods_by_group(self) -> Mapping[int, tuple[PodView, ...]]:
@@ -92,16 +103,24 @@ class Observed:
                 by_group.setdefault(identity.group, []).append(self.services[name])
         return {group: tuple(services) for group, services in by_group.items()}
 
+    @cached_property
+    def pod_groups_by_group(self) -> Mapping[int, tuple[tuple[PodGroupKey, PodGroup], ...]]:
+        """PodGroups of either kind by ordinal, going away ones among them."""
+        by_group: dict[int, list[tuple[PodGroupKey, PodGroup]]] = {}
+        prefix = f"{self.owner.name}-"
+        for key in sorted(self.pod_groups):
+            ordinal = key.name.removeprefix(prefix)
+            if ordinal.isdecimal() and len(ordinal) < 10 and key.name == f"{prefix}{int(ordinal)}":
+                by_group.setdefault(int(ordinal), []).append((key, self.pod_groups[key]))
+        return {group: tuple(stored) for group, stored in by_group.items()}
+
     def pod_groups_of(self, group: int) -> list[tuple[PodGroupKey, PodGroup]]:
         """The group's PodGroups of either kind that are not going away."""
         return [(key, stored) for key, stored in self.all_pod_groups_of(group) if not stored.metadata.is_terminating]
 
-    def all_pod_groups_of(self, group: int) -> list[tuple[PodGroupKey, PodGroup]]:
+    def all_pod_groups_of(self, group: int) -> tuple[tuple[PodGroupKey, PodGroup], ...]:
         """The group's PodGroups of either kind, going away ones among them."""
-        if not self.pod_groups:
-            return []
-        keys = (PodGroupKey(scheduler, names.group_name(self.owner.name, group)) for scheduler in GangScheduler)
-        return [(key, self.pod_groups[key]) for key in keys if key in self.pod_groups]
+        return self.pod_groups_by_group.get(group, ())
 
     @cached_property
     def revision_by_name(self) -> Mapping[str, Revision]:

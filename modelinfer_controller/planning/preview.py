@@ -2,7 +2,7 @@
 
 A plan is carried out on the snapshot itself, in the order in which the controller acts; pods that are made become
 ready after the time that such groups took so far, pods that go are gone at once. Nothing is decided here: each step is
-asked of `assess`, `plan` and `status_of`.
+asked of `decide` and `status_of`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,9 @@ from modelinfer_controller.planning.actions import (
     PatchService,
     RenumberRevision,
 )
-from modelinfer_controller.planning.assess import Assessment, assess
-from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.decide import Decision, decide
+from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.observed import Observed, PodGroupKey
-from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 from modelinfer_controller.planning.status import status_of
@@ -61,8 +60,8 @@ class Preview:
     """
 
     steps: tuple[Step, ...]
-    first: Assessment
-    last: Assessment
+    first: Decision
+    last: Decision
     is_finished: bool
     lowest_available: int
     ended_at: datetime
@@ -72,17 +71,17 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
     """starting: how long a new pod takes to be ready. Pods that are in trouble now stay so until they are replaced."""
     world = _World(observed, now, starting)
     steps: list[Step] = []
-    first: Assessment | None = None
+    first: Decision | None = None
     lowest, ended_at, waits = 10**9, now, 0
     for _ in range(MAX_PASSES):
-        found = assess(world.observed, world.now)
+        found = decide(world.observed, world.now)
         first = first or found
-        available = sum(state.is_available for state in found.states.values())
+        available = sum(group.is_available for group in found.groups.values())
         lowest = min(lowest, available)
-        planned = plan(found)
+        planned = found.plan
         status = status_of(found, {})
         if planned.actions:
-            replaced = tuple(o for o in found.rollout.replace if found.groups[o].live_pods)
+            replaced = tuple(o for o in found.update.replaced if found.groups[o].live_pods)
             steps.append(Step(world.now, planned.actions, replaced, available))
             ended_at = world.now
         moved = world.carry_out(planned.actions)
@@ -94,19 +93,21 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
             ended_at = world.now
             waits = 0
             continue
-        if planned.requeue_at is None or is_as_specified(found) or waits >= MAX_WAITS:
+        if planned.wake_at is None or is_as_specified(found) or waits >= MAX_WAITS:
             return Preview(tuple(steps), first, found, is_as_specified(found), lowest, ended_at)
-        world.now = max(planned.requeue_at, world.now)
+        world.now = max(planned.wake_at, world.now)
         waits += 1
     assert first is not None
     return Preview(tuple(steps), first, found, False, lowest, ended_at)
 
 
-def is_as_specified(found: Assessment) -> bool:
+def is_as_specified(found: Decision) -> bool:
     """Every group is available, and all that the partition lets go are at the update revision."""
-    budget = found.budget
-    return not found.removed_ordinals and all(
-        found.states[o].is_available and (o < budget.partition or found.states[o].revision == found.update.name)
+    budget, groups = found.budget, found.groups
+    if found.update.removed or any(ordinal not in groups for ordinal in range(budget.replicas)):
+        return False
+    return all(
+        groups[o].is_available and (o < budget.partition or groups[o].revision.name == found.rules.goal)
         for o in range(budget.replicas)
     )
 

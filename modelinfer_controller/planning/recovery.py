@@ -1,12 +1,11 @@
 """Recovery: what a failed, restarted, finished or deleted pod leads to, by policy, with grace and back-off.
 
-A scope is what is rebuilt together: the whole group, one role instance, or (policy None) one pod. A rebuild is a record
-in the status that raises the scope's incarnation; pods of a lower incarnation are condemned, and nothing is made in the
-scope before they are gone. So a rebuild goes on where it was after any crash, and a second failure in its middle, being
-of a condemned pod, starts no other.
+A recreation is a record in the status that raises the incarnation of its scope. Pods of a lower incarnation are
+condemned, and nothing is made in the scope before they are gone. So a recreation goes on where it was after any crash,
+and a second failure in its middle, being of a condemned pod, starts no other.
 
-Nothing here counts in memory: attempts and completeness are in the status, the time of a failure is in the pod's
-statuses or noted in an annotation, and waiting is a due time.
+Nothing here counts in memory: attempts and what a group stood at are in the status, the time of a failure is in the
+pod's statuses or noted in an annotation, and waiting is a due time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,327 +14,342 @@ from datetime import datetime, timedelta
 
 from modelinfer_controller.api import names
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
-from modelinfer_controller.api.status import GroupRecord, RebuildRecord
+from modelinfer_controller.api.status import GroupRecord, RecreationRecord
+from modelinfer_controller.planning.group import Group, available_since, evaluated, is_recorded
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.pod_view import EPOCH, PodView
+from modelinfer_controller.planning.recovery_types import (
+    WHOLE_GROUP,
+    DelayedRecreate,
+    Recovery,
+    Recreation,
+    Trigger,
+    incarnation_due,
+    is_within,
+    scope_of,
+    scopes_of,
+)
 
-WHOLE_GROUP = "*"
 FIRST_BACKOFF = timedelta(seconds=10)
 MAX_BACKOFF = timedelta(minutes=5)
 HEALTHY_PERIOD = timedelta(minutes=10)
 
 
-@dataclass(frozen=True)
-class GroupShape:
-    """The pods that a group is to have: instances and, for each, how many pods; in the order of the roles."""
-
-    pod_count_by_instance: Mapping[InstanceKey, int]
-    role_names: Mapping[str, str]  # lower-case name -> name as written, which the record uses
-
-    def identities(self, group: int) -> Iterator[PodIdentity]:
-        for key, pod_count in self.pod_count_by_instance.items():
-            for index in range(pod_count):
-                yield PodIdentity(group, key.role, key.instance, index)
-
-    def __contains__(self, pod: PodView) -> bool:
-        return pod.identity.worker_index < self.pod_count_by_instance.get(pod.instance, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """A reason to rebuild, and from when on: the grace period's end."""
-
-    identity: PodIdentity
-    pod: str
-    why: str
-    failed_at: datetime | None  # None: deleted, and nobody knows when
-    due: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuild:
-    """A rebuild that starts now."""
-
-    scope: str
-    record: RebuildRecord
-    trigger: Trigger
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """A rebuild that waits for its grace period or back-off."""
-
-    scope: str
-    trigger: Trigger
-    due: datetime
-    attempt: int
-    is_backoff: bool
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What recovery decides for one group; `record` is the group's record as it is to be from now on."""
-
-    record: GroupRecord
-    rebuilds: tuple[Rebuild, ...] = ()
-    postponed: tuple[Postponed, ...] = ()
-    acknowledge: tuple[PodView, ...] = ()  # recovered in time, or not ours to judge: not held against them later
-    note_failure: tuple[tuple[PodView, datetime], ...] = ()
-    lost: frozenset[PodIdentity] = frozenset()  # deleted by someone else: made again with their scope, not one by one
-    requeue_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Ground:
-    """One group as recovery sees it: the pods of its own revision (live and terminating) and what they should be."""
-
-    owner: str
-    group: int
-    policy: RecoveryPolicy
-    grace: timedelta
-    shape: GroupShape
-    record: GroupRecord
-    pods: Sequence[PodView]
-    now: datetime
-
-
-def is_settled(record: GroupRecord) -> bool:
-    """Whether there is anything to remember: the group was complete, with pods, or is being rebuilt."""
-    return any(record.complete.values()) or bool(record.rebuilds)
-
-
-def scopes_of(identity: PodIdentity) -> tuple[str, str, str]:
-    """Every scope that a pod can be rebuilt in, widest first."""
-    instance = f"{identity.role}-{identity.instance}"
-    return WHOLE_GROUP, instance, f"{instance}/{identity.worker_index}"
-
-
-def scope_of(identity: PodIdentity, policy: RecoveryPolicy) -> str:
-    match policy:
-        case RecoveryPolicy.INFER_GROUP_RECREATE:
-            return WHOLE_GROUP
-        case RecoveryPolicy.ROLE_RECREATE:
-            return scopes_of(identity)[1]
-        case RecoveryPolicy.NONE:
-            return scopes_of(identity)[2]
-
-
-def incarnation_due(identity: PodIdentity, record: GroupRecord) -> int:
-    """The incarnation that the pod of this identity is to have at least."""
-    if not record.rebuilds:
-        return 0
-    return max((record.rebuilds[s].incarnation for s in scopes_of(identity) if s in record.rebuilds), default=0)
-
-
-def is_condemned(pod: PodView, record: GroupRecord) -> bool:
-    return pod.incarnation < incarnation_due(pod.identity, record)
-
-
-def blocked_scopes(pods: Iterable[PodView], record: GroupRecord) -> frozenset[str]:
-    """Scopes in which nothing may be made yet, because pods of an earlier incarnation are still there."""
-    if not record.rebuilds:
-        return frozenset()
-    return frozenset(
-        scope
-        for pod in pods
-        for scope in scopes_of(pod.identity)
-        if scope in record.rebuilds and pod.incarnation < record.rebuilds[scope].incarnation
+def recover(group: Group, now: datetime) -> Group:
+    """The group with what recovery decides for it. A group whose revision is lost is left as it is."""
+    if not group.revision.payload:
+        return evaluated(group, Recovery(group.record), now)
+    noted = replace(group, record=_noted(group, now))
+    found = _Findings(noted, now)
+    triggers = found.triggers_by_scope()
+    verdicts = [_verdict(scope, of_scope, noted, now) for scope, of_scope in triggers.items()]
+    delayed = tuple(verdict for verdict in verdicts if isinstance(verdict, DelayedRecreate))
+    recreations = tuple(verdict for verdict in verdicts if isinstance(verdict, Recreation))
+    healthy, healthy_at = _healthy(noted, triggers, now)
+    kept = {scope: record for scope, record in noted.record.recreations.items() if scope not in healthy}
+    recovery = Recovery(
+        record=replace_record(noted.record, recreations={**kept, **{one.scope: one.record for one in recreations}}),
+        recreations=recreations,
+        delayed=delayed,
+        acknowledged=tuple(pod for pod in noted.own_pods if found.is_forgiven(pod)),
+        failure_times=tuple(_failure_times(noted, delayed, now)),
+        deleted=frozenset(
+            trigger.identity for of_scope in triggers.values() for trigger in of_scope if trigger.failed_at is None
+        ),
+        wake_at=min([*(waiting.due for waiting in delayed), *healthy_at], default=None),
+        is_final=not triggers and not noted.record.recreations and not _has_trouble(noted),
     )
+    return evaluated(noted, recovery, now)
 
 
-def is_timeless(ground: Ground) -> bool:
-    """Whether what `recover` decides is the same at any time: nothing has failed, is missing or was rebuilt."""
-    if ground.record.rebuilds or any(pod.is_terminating or _has_failed(pod) for pod in ground.pods):
-        return False
-    if not is_settled(ground.record):
-        return True
-    present = {pod.identity for pod in ground.pods}
-    return all(identity in present for identity in ground.shape.identities(ground.group))
+def replace_record(record: GroupRecord, recreations: Mapping[str, RecreationRecord]) -> GroupRecord:
+    return GroupRecord(record.revision, record.instances, record.beyond, dict(recreations), record.suspended)
 
 
-def recover(ground: Ground) -> Recovery:
-    """Decide for one group that lives on."""
-    record = _noting_completeness(ground)
-    triggers: dict[str, list[Trigger]] = {}
-    acknowledge: list[PodView] = []
-    for pod in ground.pods:
-        if pod not in ground.shape or is_condemned(pod, record):
-            continue
-        match _judge(pod, ground, record):
-            case Trigger() as trigger:
-                triggers.setdefault(scope_of(pod.identity, ground.policy), []).append(trigger)
-            case "recovered":
-                acknowledge.append(pod)
-            case None:
-                pass
-    lost = tuple(_missing(ground, record))
-    for trigger in lost:
-        triggers.setdefault(scope_of(trigger.identity, ground.policy), []).append(trigger)
-    decided = _decide(ground, record, triggers)
-    return replace(decided, acknowledge=tuple(acknowledge), lost=frozenset(trigger.identity for trigger in lost))
+def _has_trouble(group: Group) -> bool:
+    return any(pod.is_terminating or has_failed(pod) for pod in group.own_pods)
 
 
-def _decide(ground: Ground, record: GroupRecord, triggers: Mapping[str, Sequence[Trigger]]) -> Recovery:
-    verdicts = [_verdict(scope, found, ground, record) for scope, found in triggers.items()]
-    rebuilds = tuple(verdict for verdict in verdicts if isinstance(verdict, Rebuild))
-    postponed = tuple(verdict for verdict in verdicts if isinstance(verdict, Postponed))
-    healthy, healthy_at = _healthy(ground, record, triggers)
-    kept = {scope: rebuild for scope, rebuild in record.rebuilds.items() if scope not in healthy}
-    kept |= {rebuild.scope: rebuild.record for rebuild in rebuilds}
-    return Recovery(
-        record=GroupRecord(revision=record.revision, complete=record.complete, rebuilds=kept),
-        rebuilds=rebuilds,
-        postponed=postponed,
-        note_failure=tuple(_unnoted(ground, postponed)),
-        requeue_at=min([*(waiting.due for waiting in postponed), *healthy_at], default=None),
-    )
-
-
-def _judge(pod: PodView, ground: Ground, record: GroupRecord) -> Trigger | str | None:
-    """A Trigger, "recovered", or None for a pod that needs nothing."""
-    why = pod.cause
-    detail = f"{why.reason}: {why.message}" if why is not None else ""
-    if pod.is_terminating:
-        if ground.policy is RecoveryPolicy.NONE or not _was_built(pod, ground, record):
-            return None
-        return Trigger(pod.identity, pod.name, "was deleted", None, ground.now)
-    failed_at = min(pod.failed_at or ground.now, ground.now)
-    due = failed_at + ground.grace
-    if pod.finished_phase:
-        return Trigger(pod.identity, pod.name, f"has finished ({detail})", failed_at, due)
-    if not pod.has_new_restarts:
-        return None
-    if ground.policy is RecoveryPolicy.NONE:
-        return "recovered" if pod.is_ready else None
-    if pod.is_ready and ground.grace and (pod.ready_since or EPOCH) <= due:
-        return "recovered"
-    return Trigger(pod.identity, pod.name, f"has restarted ({detail})" if detail else "has restarted", failed_at, due)
-
-
-def _was_built(pod: PodView, ground: Ground, record: GroupRecord) -> bool:
-    """Whether a terminating pod's instance is worth a rebuild: it was complete, or some of it still lives."""
-    live = any(other.instance == pod.instance and not other.is_terminating for other in ground.pods)
-    return live or _is_complete(pod.instance, ground, record)
-
-
-def _is_complete(key: InstanceKey, ground: Ground, record: GroupRecord) -> bool:
-    """Whether all pods of the instance have existed in its present incarnation, so that a missing one was deleted."""
-    rebuilds = (record.rebuilds.get(scope) for scope in (WHOLE_GROUP, str(key)))
-    return key.instance < record.complete.get(ground.shape.role_names[key.role], 0) and all(
-        rebuild is None or rebuild.complete for rebuild in rebuilds
-    )
-
-
-def _missing(ground: Ground, record: GroupRecord) -> Iterator[Trigger]:
-    """Pods that were there and are not. Policy None simply makes them again."""
-    if ground.policy is RecoveryPolicy.NONE or not record.complete:
-        return
-    present = {pod.identity for pod in ground.pods}
-    for identity in ground.shape.identities(ground.group):
-        key = InstanceKey(identity.role, identity.instance)
-        if identity not in present and _is_complete(key, ground, record):
-            yield Trigger(identity, names.pod_name(ground.owner, *identity), "was deleted", None, ground.now)
-
-
-def _verdict(scope: str, triggers: Sequence[Trigger], ground: Ground, record: GroupRecord) -> Rebuild | Postponed:
-    last = record.rebuilds.get(scope, RebuildRecord())
-    backoff = backoff_after(last.attempt)
-    due_by_trigger = [(_due(trigger, last, backoff), trigger) for trigger in triggers]
-    due, trigger = min(due_by_trigger, key=lambda pair: (pair[0], pair[1].identity))
-    attempt = last.attempt + 1
-    if due > ground.now:
-        return Postponed(scope, trigger, due, attempt, is_backoff=due > trigger.due)
-    raised = 1 + max(
-        (pod.incarnation for pod in ground.pods if scope in scopes_of(pod.identity)),
-        default=max((rebuild.incarnation for rebuild in record.rebuilds.values()), default=0),
-    )
-    incarnation = max(raised, last.incarnation + 1)
-    cause = f"{trigger.pod} {trigger.why}"
-    return Rebuild(scope, RebuildRecord(incarnation=incarnation, attempt=attempt, at=ground.now, cause=cause), trigger)
-
-
-def _due(trigger: Trigger, last: RebuildRecord, backoff: timedelta) -> datetime:
-    since = trigger.failed_at or last.at
-    return max(trigger.due, since + backoff) if since is not None else trigger.due
-
-
-def backoff_after(attempts: int) -> timedelta:
-    """How long the next rebuild waits after so many: none after none, then 10 s doubling to 5 min."""
-    return timedelta(0) if attempts <= 0 else min(FIRST_BACKOFF * 2 ** min(attempts - 1, 10), MAX_BACKOFF)
-
-
-def _unnoted(ground: Ground, postponed: Iterable[Postponed]) -> Iterator[tuple[PodView, datetime]]:
-    """Pods whose failure's time must be noted: a crash loop moves the times in its statuses while it waits, a node's
-    clock may be ahead, and an evicted pod may say no time at all."""
-    waiting = {waiting.scope for waiting in postponed}
-    for pod in ground.pods:
-        if (
-            _has_failed(pod)
-            and not pod.has_failure_note
-            and (not pod.finished_phase or pod.failed_at is None or pod.failed_at > ground.now)
-            and pod in ground.shape
-            and scope_of(pod.identity, ground.policy) in waiting
-        ):
-            yield pod, min(pod.failed_at or ground.now, ground.now)
-
-
-def _has_failed(pod: PodView) -> bool:
+def has_failed(pod: PodView) -> bool:
     return not pod.is_terminating and (pod.has_new_restarts or bool(pod.finished_phase))
 
 
-def _noting_completeness(ground: Ground) -> GroupRecord:
-    """The record with what the pods show: which instances, and which rebuilt scopes, have all their pods."""
-    record = ground.record
-    live = {pod.identity for pod in ground.pods if not pod.is_terminating and not is_condemned(pod, record)}
-    missing = {InstanceKey(p.role, p.instance) for p in ground.shape.identities(ground.group) if p not in live}
-    rebuilds = {
-        scope: rebuild
-        if rebuild.complete or any(_is_within(key, scope) for key in missing) or not live
-        else RebuildRecord(rebuild.incarnation, rebuild.attempt, rebuild.at, True, rebuild.cause)
-        for scope, rebuild in record.rebuilds.items()
-        if _exists(scope, ground)
+@dataclass(frozen=True)
+class _Findings:
+    """What has befallen the pods of a group."""
+
+    group: Group
+    now: datetime
+
+    def triggers_by_scope(self) -> Mapping[str, Sequence[Trigger]]:
+        found: dict[str, list[Trigger]] = {}
+        for trigger in (*self._of_pods(), *self._of_missing_pods()):
+            found.setdefault(scope_of(trigger.identity, self.group.desired.policy), []).append(trigger)
+        return found
+
+    def is_forgiven(self, pod: PodView) -> bool:
+        """Whether its restarts are not held against it: it was ready again in time, or the kubelet alone sees to it."""
+        if not self._is_judged(pod) or pod.is_terminating or pod.finished_phase or not pod.has_new_restarts:
+            return False
+        if self.group.desired.policy is RecoveryPolicy.NONE:
+            return pod.is_ready
+        grace = self.group.desired.grace
+        return pod.is_ready and bool(grace) and (pod.ready_since or EPOCH) <= self._failed_at(pod) + grace
+
+    def _is_judged(self, pod: PodView) -> bool:
+        return pod in self.group.shape and pod.uid not in self.group.condemned
+
+    def _failed_at(self, pod: PodView) -> datetime:
+        return min(pod.failed_at or self.now, self.now)
+
+    def _of_pods(self) -> Iterator[Trigger]:
+        for pod in self.group.own_pods:
+            if self._is_judged(pod) and (trigger := self._of_pod(pod)) is not None:
+                yield trigger
+
+    def _of_pod(self, pod: PodView) -> Trigger | None:
+        policy = self.group.desired.policy
+        if pod.is_terminating:
+            if policy is RecoveryPolicy.NONE or not is_whole(pod.instance, self.group):
+                return None
+            return Trigger("deleted", pod.identity, pod.name, pod.end or "was deleted", None, self.now)
+        failed_at = self._failed_at(pod)
+        due = failed_at + self.group.desired.grace
+        detail = f" ({pod.cause.reason}: {pod.cause.message})" if pod.cause is not None else ""
+        if pod.finished_phase:
+            return Trigger("failed", pod.identity, pod.name, f"has finished{detail}", failed_at, due)
+        if not pod.has_new_restarts or policy is RecoveryPolicy.NONE or self.is_forgiven(pod):
+            return None
+        if self._has_sibling_on_its_way(pod):
+            return None
+        return Trigger("restarted", pod.identity, pod.name, f"has restarted{detail}", failed_at, due)
+
+    def _has_sibling_on_its_way(self, pod: PodView) -> bool:
+        """Whether another pod of its scope waits for a node or an image: its pull is worth more than this crash."""
+        scope = scope_of(pod.identity, self.group.desired.policy)
+        return any(
+            other.waits_to_start and not other.is_terminating and scope in scopes_of(other.identity)
+            for other in self.group.own_pods
+        )
+
+    def _of_missing_pods(self) -> Iterator[Trigger]:
+        """Pods that were there and are not. Policy None simply creates them again."""
+        group = self.group
+        if group.desired.policy is RecoveryPolicy.NONE:
+            return
+        present = {pod.identity for pod in group.own_pods}
+        for key in _recorded_instances(group):
+            if not is_whole(key, group):
+                continue
+            for index in range(group.shape.roles[key.role].pods):
+                identity = PodIdentity(group.ordinal, key.role, key.instance, index)
+                if identity not in present:
+                    name = names.pod_name(group.owner_name, *identity)
+                    yield Trigger("deleted", identity, name, "was deleted", None, self.now)
+
+
+def is_whole(key: InstanceKey, group: Group) -> bool:
+    """Whether all pods of the instance have existed in its present incarnation, so that a missing one was deleted."""
+    recreations = (group.record.recreations.get(scope) for scope in (WHOLE_GROUP, str(key)))
+    return _is_recorded(key, group) and all(one is None or one.is_complete for one in recreations)
+
+
+def _is_recorded(key: InstanceKey, group: Group) -> bool:
+    role = group.shape.roles[key.role]
+    return key.instance < group.record.instances.get(role.name, 0) or str(key) in group.record.beyond
+
+
+def _recorded_instances(group: Group) -> Iterator[InstanceKey]:
+    for name, role in group.shape.roles.items():
+        for instance in range(min(group.record.instances.get(role.name, 0), role.instances)):
+            yield InstanceKey(name, instance)
+    if group.record.beyond:
+        yield from sorted(key for key in {pod.instance for pod in group.pods} if str(key) in group.record.beyond)
+
+
+def _verdict(scope: str, triggers: Sequence[Trigger], group: Group, now: datetime) -> Recreation | DelayedRecreate:
+    last = group.record.recreations.get(scope, RecreationRecord())
+    backoff = backoff_after(last.attempt)
+    due, trigger = min(
+        ((_due(trigger, last, backoff, now), trigger) for trigger in triggers),
+        key=lambda pair: (pair[0], pair[1].identity),
+    )
+    attempt = last.attempt + 1
+    if due > now:
+        return DelayedRecreate(scope, trigger, due, attempt, is_backoff=due > trigger.due)
+    raised = 1 + max(
+        (pod.incarnation for pod in group.own_pods if scope in scopes_of(pod.identity)),
+        default=max((one.incarnation for one in group.record.recreations.values()), default=0),
+    )
+    record = RecreationRecord(max(raised, last.incarnation + 1), attempt, now)
+    return Recreation(scope, record, trigger)
+
+
+def _due(trigger: Trigger, last: RecreationRecord, backoff: timedelta, now: datetime) -> datetime:
+    """A clock that was ahead makes no wait longer: no failure is later than now."""
+    since = trigger.failed_at or last.at
+    return trigger.due if since is None else max(trigger.due, min(since, now) + backoff)
+
+
+def backoff_after(attempts: int) -> timedelta:
+    """How long the next recreation waits after so many: none after none, then 10 s doubling to 5 min."""
+    return timedelta(0) if attempts <= 0 else min(FIRST_BACKOFF * 2 ** min(attempts - 1, 10), MAX_BACKOFF)
+
+
+def _failure_times(
+    group: Group, delayed: Iterable[DelayedRecreate], now: datetime
+) -> Iterator[tuple[PodView, datetime]]:
+    """A crash loop moves the times in its statuses while it waits, a node's clock may be ahead, and an evicted pod may
+    have no time at all: these are written to the pod."""
+    waiting = {one.scope for one in delayed}
+    for pod in group.own_pods:
+        if (
+            has_failed(pod)
+            and not pod.has_failure_note
+            and (not pod.finished_phase or pod.failed_at is None or pod.failed_at > now)
+            and pod in group.shape
+            and scope_of(pod.identity, group.desired.policy) in waiting
+        ):
+            yield pod, min(pod.failed_at or now, now)
+
+
+def _noted(group: Group, now: datetime) -> GroupRecord:
+    """The record with what the pods show: which instances, and which recreated scopes, have all their pods."""
+    record = group.record
+    present = {pod.identity for pod in group.own_pods if not pod.is_terminating and pod.uid not in group.condemned}
+    whole = _Whole(group, present)
+    instances, beyond = whole.instances()
+    recreations = {
+        scope: _noted_recreation(scope, one, whole, now)
+        for scope, one in record.recreations.items()
+        if _is_part(scope, group)
     }
-    return GroupRecord(revision=record.revision, complete=_complete(ground, missing), rebuilds=rebuilds)
+    suspended = {} if group.live_pods or group.desired.spec.suspend else record.suspended
+    if (instances, beyond, recreations, suspended) == (
+        record.instances,
+        record.beyond,
+        record.recreations,
+        record.suspended,
+    ):
+        return record
+    return GroupRecord(record.revision, instances, beyond, recreations, suspended)
 
 
-def _is_within(key: InstanceKey, scope: str) -> bool:
-    return scope == WHOLE_GROUP or scope == str(key) or scope.startswith(f"{key}/")
-
-
-def _exists(scope: str, ground: Ground) -> bool:
-    """Whether the scope is still part of the group: a role that was scaled down takes its records along."""
-    return scope == WHOLE_GROUP or any(
-        scope in scopes_of(identity)[1:] for identity in ground.shape.identities(ground.group)
+def _noted_recreation(scope: str, one: RecreationRecord, whole: "_Whole", now: datetime) -> RecreationRecord:
+    at = min(one.at, now) if one.at is not None else None  # a leader's clock may have been ahead
+    is_complete = one.is_complete or whole.has_all_of(scope)
+    return (
+        one
+        if (at, is_complete) == (one.at, one.is_complete)
+        else RecreationRecord(one.incarnation, one.attempt, at, is_complete)
     )
 
 
-def _complete(ground: Ground, missing: set[InstanceKey]) -> dict[str, int]:
-    """Instances 0..n-1 of each role that are or were complete; learnt only while the whole group is complete.
+@dataclass(frozen=True)
+class _Whole:
+    """Which instances have all their pods. present: where there is a live pod of the present incarnation."""
 
-    A role of no instances counts as well, so that a group that waits for its turn is known to have none.
+    group: Group
+    present: set[PodIdentity]
+
+    def is_whole(self, key: InstanceKey) -> bool:
+        pods = self.group.shape.roles[key.role].pods
+        identities = (PodIdentity(self.group.ordinal, key.role, key.instance, index) for index in range(pods))
+        return all(identity in self.present for identity in identities)
+
+    def has_all_of(self, scope: str) -> bool:
+        if not self.present:
+            return False
+        if scope == WHOLE_GROUP:
+            shape = self.group.shape
+            there = (identity for identity in self.present if identity.role in shape.roles)
+            return sum(map(self._is_in_shape, there)) == shape.pod_count
+        keys = {InstanceKey(identity.role, identity.instance) for identity in self.present}
+        return any(is_within(key, scope) and self.is_whole(key) for key in keys if self.group.shape.has_instance(key))
+
+    def _is_in_shape(self, identity: PodIdentity) -> bool:
+        role = self.group.shape.roles[identity.role]
+        return identity.instance < role.instances and identity.worker_index < role.pods
+
+    def instances(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """By role name as written: n, where instances 0..n-1 are or were whole; and the ids of those that are beyond.
+
+        A role of no instances counts as well: that is what the group stands at.
+        """
+        group, counts = self.group, dict[str, int]()
+        for name, role in group.shape.roles.items():
+            count = min(group.record.instances.get(role.name, 0), role.instances)
+            while count < role.instances and self._is_or_was_whole(InstanceKey(name, count)):
+                count += 1
+            if count or not role.instances:
+                counts[role.name] = count
+        keys = {InstanceKey(identity.role, identity.instance) for identity in self.present}
+        beyond = sorted(
+            str(key)
+            for key in {*keys, *(pod.instance for pod in group.pods)}
+            if group.shape.has_instance(key)
+            and key.instance > counts.get(group.shape.roles[key.role].name, 0)
+            and self._is_or_was_whole(key)
+        )
+        return counts, tuple(beyond)
+
+    def _is_or_was_whole(self, key: InstanceKey) -> bool:
+        return str(key) in self.group.record.beyond or self.is_whole(key)
+
+
+def _is_part(scope: str, group: Group) -> bool:
+    """Whether the scope is still part of the group: a role that was scaled down takes its records along."""
+    if scope == WHOLE_GROUP:
+        return True
+    instance, _, _ = scope.partition("/")
+    role, _, number = instance.rpartition("-")
+    return number.isdecimal() and group.shape.has_instance(InstanceKey(role, int(number)))
+
+
+def _healthy(group: Group, triggers: Mapping[str, Sequence[Trigger]], now: datetime) -> tuple[set[str], list[datetime]]:
+    """Scopes whose recreation is forgotten now, and when those that are healthy will be.
+
+    Healthy is what makes the group available: an optional instance that never gets ready keeps no back-off alive.
     """
-    counts = dict.fromkeys(ground.shape.role_names.values(), 0) if not missing else dict[str, int]()
-    for key in ground.shape.pod_count_by_instance:
-        name = ground.shape.role_names[key.role]
-        was_complete = key.instance < ground.record.complete.get(name, 0)
-        if was_complete or not missing:
-            counts[name] = key.instance + 1
-    return counts
-
-
-def _healthy(
-    ground: Ground, record: GroupRecord, triggers: Mapping[str, Sequence[Trigger]]
-) -> tuple[set[str], list[datetime]]:
-    """Scopes whose rebuild is forgotten now, and when those that are healthy will be."""
     healthy: set[str] = set()
     healthy_at: list[datetime] = []
-    for scope, rebuild in record.rebuilds.items():
-        pods = [pod for pod in ground.pods if scope in scopes_of(pod.identity)]
-        if not rebuild.complete or scope in triggers or not all(pod.is_ready for pod in pods):
+    for scope, one in group.record.recreations.items():
+        since = _healthy_since(scope, group, now)
+        if not one.is_complete or scope in triggers or since is None:
             continue
-        since = max((pod.ready_since or ground.now for pod in pods), default=ground.now)
-        if since + HEALTHY_PERIOD <= ground.now:
+        if since + HEALTHY_PERIOD <= now:
             healthy.add(scope)
         else:
             healthy_at.append(since + HEALTHY_PERIOD)
     return healthy, healthy_at
+
+
+def _healthy_since(scope: str, group: Group, now: datetime) -> datetime | None:
+    if scope == WHOLE_GROUP:
+        since = available_since(group)
+        return None if since is None else since or now
+    pods = [pod for pod in group.own_pods if scope in scopes_of(pod.identity)]
+    if not all(pod.is_ready for pod in pods):
+        return None
+    return max((pod.ready_since or now for pod in pods), default=now)
+
+
+def blocked_scopes(group: Group) -> frozenset[str]:
+    """Scopes in which nothing may be made yet, because pods of an earlier incarnation are still there."""
+    recreations = group.record.recreations
+    if not recreations:
+        return frozenset()
+    return frozenset(
+        scope
+        for pod in group.own_pods
+        for scope in scopes_of(pod.identity)
+        if scope in recreations and pod.incarnation < recreations[scope].incarnation
+    )
+
+
+def incarnation_of_new(identity: PodIdentity, group: Group) -> int:
+    siblings = (pod.incarnation for pod in group.own_pods if pod.instance == (identity.role, identity.instance))
+    return max([incarnation_due(identity, group.record), *siblings])
+
+
+__all__ = ["backoff_after", "blocked_scopes", "has_failed", "incarnation_of_new", "is_recorded", "is_whole", "recover"]

@@ -233,8 +233,8 @@ async def test_a_backoff_is_told_with_its_end_and_its_cause_and_does_not_hold_up
         await stage.world.until(lambda: any(told.reason == "BackOff" for told in stage.world.controller.told), 60)
         told = next(told for told in stage.world.controller.told if told.reason == "BackOff")
         assert "m-1-solo-0-0" in told.message
-        assert "waits until" in told.message
-        assert "back" in stage.condition("Available")["message"].lower()
+        assert "recreates it after a back-off" in told.message
+        assert "back-off" in stage.condition("Available")["message"].lower()
         began = stage.world.now
         await stage.world.edit(set_image("good:2"))
         await stage.settle()

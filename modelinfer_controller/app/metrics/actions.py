@@ -3,7 +3,7 @@
 from prometheus_client import Counter
 
 from modelinfer_controller.app.metrics.registry import Metrics
-from modelinfer_controller.controller.execute import Collision
+from modelinfer_controller.controller.writes import NameConflict
 from modelinfer_controller.kube.errors import ApiError, Forbidden
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning.actions import Action
@@ -28,7 +28,7 @@ def outcome_of(error: Exception | None) -> str:
     match error:
         case None:
             return "success"
-        case Collision():
+        case NameConflict():
             return "collision"
         case Forbidden() if error.is_quota:
             return "quota_exceeded"

@@ -1,46 +1,14 @@
-"""What the groups of each ModelInfer are at, and how far its rollout is."""
+"""What the groups of each ModelInfer are at, and how far its update is."""
 
 from collections import Counter as Tally
-from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.planning.assess import Assessment
-from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.group_phase import GroupPhase, group_phase
 
 OWNER = ("namespace", "name")
-
-
-class GroupStateName(StrEnum):
-    """What a group is at, exactly one at a time."""
-
-    AVAILABLE = "available"
-    STARTING = "starting"  # every pod has its node
-    PENDING = "pending"  # pods are to be made, or wait for a node
-    REBUILDING = "rebuilding"  # after a failure
-    BACKING_OFF = "backing_off"  # a rebuild waits for its time
-    TERMINATING = "terminating"  # replaced, or not to be any more
-
-
-def is_available(ordinal: int, assessment: Assessment) -> bool:
-    return ordinal in assessment.states and assessment.states[ordinal].is_available
-
-
-def state_of(group: Group, assessment: Assessment) -> GroupStateName:
-    ordinal = group.ordinal
-    if ordinal not in assessment.plans or (group.pods and not group.live_pods and not group.record.rebuilds):
-        return GroupStateName.TERMINATING
-    if is_available(ordinal, assessment):
-        return GroupStateName.AVAILABLE
-    recovery = assessment.plans[ordinal].recovery
-    if recovery.rebuilds or any(not rebuild.complete for rebuild in recovery.record.rebuilds.values()):
-        return GroupStateName.REBUILDING
-    if any(postponed.is_backoff for postponed in recovery.postponed):
-        return GroupStateName.BACKING_OFF
-    if not group.live_pods or not all(pod.is_scheduled for pod in group.live_pods):
-        return GroupStateName.PENDING
-    return GroupStateName.STARTING
 
 
 class GroupGauges:
@@ -57,16 +25,16 @@ class GroupGauges:
             registry=registry,
         )
 
-    def set(self, key: ObjectName, assessment: Assessment) -> None:
-        wanted, update = assessment.budget.replicas, assessment.update.name
-        tally = Tally(state_of(group, assessment) for group in assessment.groups.values())
-        for state in GroupStateName:
-            self._groups.labels(*key, state).set(tally[state])
+    def set(self, key: ObjectName, decision: Decision) -> None:
+        wanted, update = decision.budget.replicas, decision.revisions.update.name
+        tally = Tally(group_phase(decision, ordinal) for ordinal in decision.groups)
+        for phase in GroupPhase:
+            self._groups.labels(*key, phase).set(tally[phase])
         self._desired.labels(*key).set(wanted)
-        running = [group for group in assessment.groups.values() if group.live_pods]
+        running = [group for group in decision.groups.values() if group.live_pods]
         self._updated.labels(*key).set(sum(group.revision.name == update for group in running))
-        states = [assessment.states[ordinal] for ordinal in range(wanted)]
-        done = sum(state.is_available and state.revision == update for state in states)
+        of_spec = [group for ordinal, group in decision.groups.items() if ordinal < wanted]
+        done = sum(group.is_available and group.revision.name == update for group in of_spec)
         self._progress.labels(*key).set(done / wanted if wanted else 1.0)
 
     def remove(self, key: ObjectName) -> None:

@@ -12,14 +12,13 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.metrics.group_states import OWNER, GroupGauges, is_available
+from modelinfer_controller.app.metrics.group_states import OWNER, GroupGauges
 from modelinfer_controller.app.metrics.pod_startup import startup_phases
 from modelinfer_controller.app.metrics.registry import Metrics
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
-from modelinfer_controller.planning.assess import Assessment
+from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
-from modelinfer_controller.planning.recovery import Trigger
 
 STARTUP_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)  # large models load for minutes
 
@@ -28,20 +27,20 @@ STARTUP_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)  # l
 class Tracked:
     """What is remembered of one ModelInfer, to count each thing once. No decision hangs on it.
 
-    pods_by_group: for groups that are or were available, the UIDs of the pods they had as they became it.
-    rebuilds: (ordinal, scope) -> the incarnation counted last. placed: UIDs of PodGroups all of whose pods have nodes.
+    pods_by_group: for groups that are or were available, the UIDs of the pods they had as they became it. recreations:
+    (ordinal, scope) -> the incarnation counted last. placed: UIDs of PodGroups all of whose pods have nodes.
     """
 
     uid: str
-    latest: Assessment
+    latest: Decision
     available: set[int] = field(default_factory=set)
     pods_by_group: dict[int, frozenset[str]] = field(default_factory=dict)
-    rebuilds: dict[tuple[int, str], int] = field(default_factory=dict)
+    recreations: dict[tuple[int, str], int] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
 
 
 class ModelInferMetrics:
-    """Implements `reconciler.AssessmentObserver`, and is a handler of the informer of ModelInfers."""
+    """Implements `reconciler.DecisionObserver`, and is a handler of the informer of ModelInfers."""
 
     def __init__(self, metrics: Metrics, *, max_objects: int) -> None:
         registry = metrics.registry
@@ -88,14 +87,14 @@ class ModelInferMetrics:
         )
         metrics.refresh_by(self._refresh)
 
-    def __call__(self, assessment: Assessment) -> None:
-        owner = assessment.owner
+    def __call__(self, decision: Decision) -> None:
+        owner = decision.owner
         key = ObjectName(owner.namespace, owner.name)
         tracked = self._tracked.get(key)
         if tracked is None or tracked.uid != owner.metadata.uid:
-            self._begin(key, assessment)
+            self._begin(key, decision)
             return
-        tracked.latest = assessment
+        tracked.latest = decision
         self._count_rebuilds(key, tracked)
         self._time_startups(key, tracked)
         self._time_gangs(key, tracked)
@@ -108,17 +107,17 @@ class ModelInferMetrics:
         for phase, seconds in startup_phases(pod).items():
             self._pod_startup.labels(*key, role, phase).observe(seconds)
 
-    def _begin(self, key: ObjectName, assessment: Assessment) -> None:
+    def _begin(self, key: ObjectName, decision: Decision) -> None:
         """The first look: what has happened by then was counted by whoever saw it, except rebuilds decided now."""
         self._forget(key)
         if len(self._tracked) >= self._max_objects:
             self._untracked.add(key)
             self._without.set(len(self._untracked))
             return
-        tracked = Tracked(assessment.owner.metadata.uid, assessment)
-        tracked.available = _available(assessment)
-        tracked.pods_by_group = {ordinal: _uids(assessment.groups[ordinal]) for ordinal in tracked.available}
-        tracked.placed = _placed(assessment)
+        tracked = Tracked(decision.owner.metadata.uid, decision)
+        tracked.available = _available(decision)
+        tracked.pods_by_group = {ordinal: _uids(decision.groups[ordinal]) for ordinal in tracked.available}
+        tracked.placed = _placed(decision)
         self._tracked[key] = tracked
         self._count_rebuilds(key, tracked)
 
@@ -128,12 +127,12 @@ class ModelInferMetrics:
 
     def _count_rebuilds(self, key: ObjectName, tracked: Tracked) -> None:
         policy = tracked.latest.owner.spec.recovery_policy
-        for ordinal, plan in tracked.latest.plans.items():
-            for rebuild in plan.recovery.rebuilds:
-                counted = tracked.rebuilds.get((ordinal, rebuild.scope))
-                if counted != rebuild.record.incarnation:  # it is decided again where writing it down failed
-                    tracked.rebuilds[ordinal, rebuild.scope] = rebuild.record.incarnation
-                    self._rebuilds.labels(*key, policy, cause_of(rebuild.trigger)).inc()
+        for ordinal, group in tracked.latest.groups.items():
+            for one in group.recovery.recreations:
+                counted = tracked.recreations.get((ordinal, one.scope))
+                if counted != one.record.incarnation:  # it is decided again where writing it down failed
+                    tracked.recreations[ordinal, one.scope] = one.record.incarnation
+                    self._rebuilds.labels(*key, policy, one.trigger.kind).inc()
 
     def _time_startups(self, key: ObjectName, tracked: Tracked) -> None:
         """Each time a group becomes available with pods that it did not have when it last did."""
@@ -156,7 +155,9 @@ class ModelInferMetrics:
             by_instance.setdefault(pod.instance, []).append(pod)
         for (role, _), pods in by_instance.items():
             if all(pod.is_ready for pod in pods) and (seconds := _startup_seconds(pods)) is not None:
-                self._role_startup.labels(*key, group.shape.role_names.get(role, role)).observe(seconds)
+                self._role_startup.labels(
+                    *key, group.shape.roles[role].name if role in group.shape.roles else role
+                ).observe(seconds)
 
     def _time_gangs(self, key: ObjectName, tracked: Tracked) -> None:
         observed, now = tracked.latest.observed, tracked.latest.now
@@ -188,27 +189,19 @@ class ModelInferMetrics:
         self._forget(last_state(obj).metadata.object_name)
 
 
-def cause_of(trigger: Trigger) -> str:
-    """In one word, of three."""
-    if trigger.failed_at is None:
-        return "deleted"
-    return "failed" if trigger.why.startswith("has finished") else "restarted"
+def _available(decision: Decision) -> set[int]:
+    return {ordinal for ordinal, group in decision.groups.items() if group.is_available}
 
 
-def _available(assessment: Assessment) -> set[int]:
-    return {ordinal for ordinal in assessment.groups if is_available(ordinal, assessment)}
-
-
-def _placed(assessment: Assessment) -> set[str]:
+def _placed(decision: Decision) -> set[str]:
     """UIDs of the PodGroups of groups that have all their pods, and all pods nodes."""
-    if not assessment.observed.pod_groups:
+    if not decision.observed.pod_groups:
         return set()
     return {
         pod_group.metadata.uid
-        for ordinal, group in assessment.groups.items()
-        for _, pod_group in assessment.observed.pod_groups_of(ordinal)
-        if len(group.live_pods) >= sum(group.shape.pod_count_by_instance.values())
-        and all(pod.is_scheduled for pod in group.live_pods)
+        for ordinal, group in decision.groups.items()
+        for _, pod_group in decision.observed.pod_groups_of(ordinal)
+        if len(group.live_pods) >= group.shape.pod_count and all(pod.is_scheduled for pod in group.live_pods)
     }
 
 

@@ -7,21 +7,20 @@ from itertools import groupby
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
-from modelinfer_controller.controller.reconciler import COLLISION_RETRY
-from modelinfer_controller.controller.wiring import MAX_RETRY_DELAY
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.controller.pacing import LONGEST_WAIT, NAME_COLLISION, NAME_WAIT
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
 from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
-from modelinfer_controller.planning.assess import Assessment
-from modelinfer_controller.planning.cause import Failure, cause_of
-from modelinfer_controller.planning.group import NAME_COLLISION, Group
-from modelinfer_controller.planning.plan import plan, scope_text
+from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
-from modelinfer_controller.planning.recovery import Postponed, is_condemned
-from modelinfer_controller.planning.rollout import Rule, Waiting
+from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
+from modelinfer_controller.planning.update import Rule, Waiting
 
 NAMED_PODS = 3
 MIXED = "mixed"
@@ -82,10 +81,10 @@ class Explanation(Document, frozen=True):
 
 def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = None) -> Explanation:
     """only: the ordinal of the one group to tell about."""
-    found = snapshot.assessment
-    planned = plan(found)
+    found = snapshot.decision
+    planned = found.plan
     failures = refusals(found)
-    unavailable = [o for o in range(found.budget.replicas) if not found.states[o].is_available]
+    unavailable = [o for o in range(found.budget.replicas) if not found.is_available(o)]
     chosen = [o for o in unavailable if only in (None, o)]
     explained = tuple(_group(o, snapshot, planned, diagnostics, failures) for o in chosen)
     waiting = tuple(_waiting(snapshot, unavailable, only)) if not snapshot.violations else ()
@@ -108,21 +107,21 @@ def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = Non
     )
 
 
-def _summary(found: Assessment, unavailable: list[int], waiting: Iterable[WaitingGroups], only: int | None) -> str:
+def _summary(found: Decision, unavailable: list[int], waiting: Iterable[WaitingGroups], only: int | None) -> str:
     replicas, budget = found.budget.replicas, found.budget
     if only is not None and only not in unavailable:
-        return f"group {only} is available" if only in found.states else f"there is no group {only}"
+        return f"group {only} is available" if only in found.groups else f"there is no group {only}"
     if unavailable:
         few = counted(len(unavailable), "group")
         return f"{few} of {replicas} not available (maxUnavailable {budget.max_unavailable})"
-    at = f"revision {found.update.name}"
-    everyone = f"all {replicas} groups are available" if replicas else "no groups are asked for"
+    at = f"revision {found.revisions.update.name}"
+    everyone = f"all {replicas} groups are available" if replicas else "no groups are requested"
     if not (old := [o for each in waiting for o in each.ordinals]):
         return f"{everyone} at {at}" if replicas else everyone
     return f"{everyone}; {counted(len(old), 'group')} not yet at {at}"
 
 
-def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[str]:
+def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[str]:
     meta, status = snapshot.stored.metadata, snapshot.stored.status
     if snapshot.violations:
         told = "; ".join(map(str, snapshot.violations))
@@ -144,10 +143,10 @@ def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Fa
 
 
 def _group(
-    ordinal: int, snapshot: Snapshot, planned: Plan, diagnostics: Diagnostics, failures: Mapping[int | None, Failure]
+    ordinal: int, snapshot: Snapshot, planned: Plan, diagnostics: Diagnostics, failures: Mapping[int | None, ApiFailure]
 ) -> GroupExplanation:
-    found = snapshot.assessment
-    group = found.groups[ordinal]
+    found = snapshot.decision
+    group = found.group(ordinal)
     cause = cause_of(found, ordinal, failures)
     return GroupExplanation(
         ordinal=ordinal,
@@ -171,7 +170,7 @@ def _log(group: Group, diagnostics: Diagnostics, message: str) -> tuple[str, ...
 def since(group: Group, snapshot: Snapshot) -> datetime | None:
     """The earliest moment at which something that the group lacks now went or failed to come."""
     moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in group.pods if not pod.is_ready]
-    moments += [rebuild.at for rebuild in group.record.rebuilds.values() if rebuild.at and not rebuild.complete]
+    moments += [one.at for one in group.record.recreations.values() if one.at and not one.is_complete]
     if not moments and not group.pods:
         condition = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
         is_told = condition is not None and condition.status == "False"
@@ -234,27 +233,27 @@ def _some(names: list[str]) -> str:
 # -- what happens next -------------------------------------------------------------------------------------------------
 
 
-def _next(ordinal: int, snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[Next]:
-    found = snapshot.assessment
-    waiting = found.rollout.waiting_by_ordinal().get(ordinal)
+def _next(ordinal: int, snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[Next]:
+    found = snapshot.decision
+    waiting = found.update.waiting_by_ordinal().get(ordinal)
     told = [*_postponed(ordinal, found), *_doing(ordinal, found, planned, failures)]
     if waiting is not None:
         told.append(_rule(found, [waiting], snapshot))
-    yield from told or [Next(_nothing(found, found.groups[ordinal]))]
+    yield from told or [Next(_nothing(found, found.group(ordinal)))]
 
 
-def _doing(ordinal: int, found: Assessment, planned: Plan, failures: Mapping[int | None, Failure]) -> Iterator[Next]:
+def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[Next]:
     actions = [action for action in planned.actions if group_of(action) == ordinal]
     text = actions_text(actions)
     if ordinal in failures and text:
-        at_most = COLLISION_RETRY if failures[ordinal].reason == NAME_COLLISION else timedelta(seconds=MAX_RETRY_DELAY)
+        at_most = timedelta(seconds=NAME_WAIT if failures[ordinal].reason == NAME_COLLISION else LONGEST_WAIT)
         yield Next(f"tries again, at least every {span(at_most)}, to {text}", rule="retry")
         return
-    if ordinal in found.rollout.replace and found.groups[ordinal].pods:
-        text = text or f"wait until {counted(len(found.groups[ordinal].pods), 'pod')} are gone"
-        yield Next(f"replaces the group by revision {found.update.name}, and begins now: {text}")
+    if ordinal in found.update.replaced and found.group(ordinal).pods:
+        text = text or f"wait until {counted(len(found.group(ordinal).pods), 'pod')} are gone"
+        yield Next(f"replaces the group by revision {found.revisions.update.name}, and begins now: {text}")
         return
-    obstacles = found.plans[ordinal].obstacles if ordinal in found.plans else ()
+    obstacles = found.needs[ordinal].obstacles if ordinal in found.needs else ()
     if any(obstacle.reason == NAME_COLLISION for obstacle in obstacles):
         yield Next("goes on as soon as the name is free", rule="retry")
     if text:
@@ -263,18 +262,14 @@ def _doing(ordinal: int, found: Assessment, planned: Plan, failures: Mapping[int
         yield Next(blocked)
 
 
-def _blocked(found: Assessment, ordinal: int, actions: Iterable[Action]) -> str:
+def _blocked(found: Decision, ordinal: int, actions: Iterable[Action]) -> str:
     """Pods that are to be made, and cannot be while others are going away."""
-    group, group_plan = found.groups[ordinal], found.plans.get(ordinal)
-    if group_plan is None or any(isinstance(action, CreatePod) for action in actions):
+    group = found.group(ordinal)
+    if ordinal not in found.needs or any(isinstance(action, CreatePod) for action in actions):
         return ""
-    record = group_plan.recovery.record
-    leaving = [pod.name for pod in group.pods if pod.is_terminating or is_condemned(pod, record)]
-    missing = (
-        sum(group.shape.pod_count_by_instance.values())
-        - len(group.live_pods)
-        + sum(is_condemned(pod, record) for pod in group.live_pods)
-    )
+    leaving = [pod.name for pod in group.pods if pod.is_terminating or pod.uid in group.condemned]
+    staying = sum(pod.uid not in group.condemned for pod in group.live_pods)
+    missing = group.shape.pod_count - staying
     if not leaving or missing <= 0:
         return ""
     return f"creates {counted(missing, 'pod')} when {_some(leaving)} {'is' if len(leaving) == 1 else 'are'} gone"
@@ -314,21 +309,20 @@ _ACTION_WORDS: Mapping[str, str] = {
 }
 
 
-def _postponed(ordinal: int, found: Assessment) -> Iterator[Next]:
-    group_plan = found.plans.get(ordinal)
-    for waiting in group_plan.recovery.postponed if group_plan is not None else ():
+def _postponed(ordinal: int, found: Decision) -> Iterator[Next]:
+    for waiting in found.group(ordinal).recovery.delayed:
         yield _postponed_text(ordinal, waiting, found)
 
 
-def _postponed_text(ordinal: int, waiting: Postponed, found: Assessment) -> Next:
+def _postponed_text(ordinal: int, waiting: DelayedRecreate, found: Decision) -> Next:
     policy, rule = found.owner.spec.recovery_policy.value, "back-off" if waiting.is_backoff else "grace period"
     when = f"at {clock_time(waiting.due)}, in {span(waiting.due - found.now)}"
-    text = f"rebuilds {scope_text(ordinal, waiting.scope)} {when}: {rule} before attempt {waiting.attempt}"
+    text = f"recreates {scope_text(ordinal, waiting.scope)} {when}: {rule} before attempt {waiting.attempt}"
     unless = "" if waiting.is_backoff else "; not if it is ready by then"
     return Next(f"{text} ({policy}){unless}", rule=rule, at=waiting.due, count=waiting.attempt)
 
 
-def _nothing(found: Assessment, group: Group) -> str:
+def _nothing(found: Decision, group: Group) -> str:
     troubled = next((pod for pod in group.live_pods if pod.cause is not None), None)
     waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
     if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
@@ -342,15 +336,15 @@ def _nothing(found: Assessment, group: Group) -> str:
 
 def _waiting(snapshot: Snapshot, unavailable: list[int], only: int | None) -> Iterator[WaitingGroups]:
     """Groups that are available and wait to be replaced, by rule; others tell so themselves."""
-    found = snapshot.assessment
-    waiting = [w for w in found.rollout.waiting if w.ordinal not in unavailable and only in (None, w.ordinal)]
+    found = snapshot.decision
+    waiting = [w for w in found.update.waiting if w.ordinal not in unavailable and only in (None, w.ordinal)]
     for rule in Rule:
         if same := sorted((w for w in waiting if w.rule is rule), key=lambda w: w.ordinal):
             yield WaitingGroups(tuple(w.ordinal for w in same), _rule(found, same, snapshot))
 
 
-def _rule(found: Assessment, waiting: list[Waiting], snapshot: Snapshot) -> Next:
-    first, budget, update = waiting[0], found.budget, found.update.name
+def _rule(found: Decision, waiting: list[Waiting], snapshot: Snapshot) -> Next:
+    first, budget, update = waiting[0], found.budget, found.rules.goal
     match first.rule:
         case Rule.PARTITION:
             paused = well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
@@ -359,20 +353,24 @@ def _rule(found: Assessment, waiting: list[Waiting], snapshot: Snapshot) -> Next
         case Rule.AVAILABILITY:
             down = budget.replicas - first.count
             text = (
-                f"to be replaced by {update}; the availability rule makes it wait: {max(down, 0)} of "
-                f"{budget.replicas} unavailable, maxUnavailable {budget.max_unavailable}: "
+                f"to be replaced by {update}; maxUnavailable makes it wait: {max(down, 0)} of "
+                f"{budget.replicas} unavailable, {budget.max_unavailable} may be: "
                 f"{first.limit} must stay available, {first.count} are"
             )
         case Rule.PACE:
-            surge = f" + surge {found.rollout.surge}" if found.rollout.surge else ""
+            surge = f" + surge {found.update.surge}" if found.update.surge else ""
             text = (
-                f"to be replaced by {update}; the pace rule makes it wait: {counted(first.count, 'updated group')} not "
-                f"available yet, at most {first.limit} may be (maxUnavailable {budget.max_unavailable}{surge})"
+                f"to be replaced by {update}; maxUnavailable makes it wait: {counted(first.count, 'updated group')} "
+                f"not available yet, at most {first.limit} may be (maxUnavailable {budget.max_unavailable}{surge})"
             )
+        case Rule.PAUSED:
+            text = f"to be replaced by {update}; it waits: the rollout is paused (spec.paused)"
+        case Rule.HALTED:
+            text = f"to be replaced by {update}; it waits: the update has failed (progressDeadlineSeconds)"
     return Next(text, rule=first.rule.value, count=first.count, limit=first.limit)
 
 
-def _elsewhere(found: Assessment, planned: Plan, unavailable: list[int]) -> Iterator[Next]:
+def _elsewhere(found: Decision, planned: Plan, unavailable: list[int]) -> Iterator[Next]:
     """What goes on in groups that are available, or that are not to be."""
     rest: dict[str, list[int]] = {}
     own: list[Action] = []
@@ -384,10 +382,10 @@ def _elsewhere(found: Assessment, planned: Plan, unavailable: list[int]) -> Iter
             rest.setdefault("", []).append(ordinal)
     if own:
         yield Next(f"now: {actions_text(own)}")
-    replacing = [o for o in found.rollout.replace if o not in unavailable]
+    replacing = [o for o in found.update.replaced if o not in unavailable]
     if replacing:
-        yield Next(f"replaces {groups(replacing)} by revision {found.update.name} now")
-    leaving = [o for o in found.rollout.remove if found.groups[o].pods]
+        yield Next(f"replaces {groups(replacing)} by revision {found.revisions.update.name} now")
+    leaving = [o for o in found.update.removed if found.groups[o].pods]
     if leaving:
         yield Next(f"removes {groups(leaving)}, beyond spec.replicas")
     busy = sorted(set(rest.get("", ())) - set(replacing) - set(leaving))

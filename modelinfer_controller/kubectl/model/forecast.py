@@ -8,8 +8,8 @@ from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.explanation import actions_text
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
-from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.preview import Preview, Step, preview
@@ -65,7 +65,7 @@ class Forecasts(Document, frozen=True):
     items: tuple[Forecast, ...]
 
 
-def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...]) -> Forecast:
+def forecast(observed: Observed, first: Decision, changes: tuple[Change, ...]) -> Forecast:
     """observed: the world with the ModelInfer as it would be; first: what is concluded of the world as it is."""
     starting = start_time(first)
     seen = preview(observed, first.now, UNKNOWN_START if starting is None else starting)
@@ -86,36 +86,36 @@ def forecast(observed: Observed, first: Assessment, changes: tuple[Change, ...])
         held=tuple(o for o in range(min(seen.last.budget.partition, len(after))) if _is_old(seen.last, o)),
         pods_deleted=deleted,
         pods_created=made,
-        available_now=sum(state.is_available for state in first.states.values()),
+        available_now=sum(group.is_available for group in first.groups.values()),
         lowest_available=seen.lowest_available,
         replicas=seen.last.budget.replicas,
         start_seconds=None if starting is None else starting.total_seconds(),
         seconds=None if starting is None else (seen.ended_at - first.now).total_seconds(),
-        revision=seen.first.update.name,
-        is_new_revision=not seen.first.update.is_stored,
+        revision=seen.first.revisions.update.name,
+        is_new_revision=not seen.first.revisions.update.is_stored,
         steps=tuple(_step(step, first) for step in seen.steps),
         obstacle="" if seen.is_finished else _obstacle(seen.last),
     )
 
 
-def start_time(found: Assessment) -> timedelta | None:
+def start_time(found: Decision) -> timedelta | None:
     """The median of how long available groups took from their first pod's creation to their last one's readiness."""
     times = [
         max(pod.ready_since for pod in group.live_pods if pod.ready_since) - min(p.created_at for p in group.live_pods)
         for ordinal, group in found.groups.items()
-        if found.states[ordinal].is_available
+        if found.is_available(ordinal)
         and group.live_pods
         and all(pod.ready_since and not pod.restart_count for pod in group.live_pods)
     ]
     return timedelta(seconds=median(time.total_seconds() for time in times)) if times else None
 
 
-def _ordinals(found: Assessment) -> set[int]:
+def _ordinals(found: Decision) -> set[int]:
     return {ordinal for ordinal, group in found.groups.items() if group.pods}
 
 
-def _is_old(found: Assessment, ordinal: int) -> bool:
-    return found.states[ordinal].revision != found.update.name
+def _is_old(found: Decision, ordinal: int) -> bool:
+    return found.revision_name(ordinal) != found.revisions.update.name
 
 
 def _restarted(observed: Observed, seen: Preview) -> list[int]:
@@ -141,7 +141,7 @@ def _count(seen: Preview, kind: type[Action]) -> int:
     return sum(isinstance(action, kind) for step in seen.steps for action in step.actions)
 
 
-def _step(step: Step, first: Assessment) -> ForecastStep:
+def _step(step: Step, first: Decision) -> ForecastStep:
     touched: Iterable[int | None] = dict.fromkeys(group_of(action) for action in step.actions)
     return ForecastStep(
         after=(step.at - first.now).total_seconds(),
@@ -153,9 +153,9 @@ def _step(step: Step, first: Assessment) -> ForecastStep:
     )
 
 
-def _obstacle(last: Assessment) -> str:
+def _obstacle(last: Decision) -> str:
     for ordinal in range(last.budget.replicas):
-        if not last.states[ordinal].is_available:
+        if not last.is_available(ordinal):
             cause = cause_of(last, ordinal, {})
             return f"group {ordinal} would not become available: {cause.message}"
     return "some groups would not be moved to the new revision"

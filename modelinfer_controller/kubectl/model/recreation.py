@@ -24,13 +24,13 @@ class Recreation(Document, frozen=True):
 
 def recreation_of(snapshot: Snapshot, group: int, *, force: bool) -> Recreation:
     """Raises Exit where there is nothing to recreate, or, without force, where the budget does not allow it."""
-    found, name = snapshot.assessment, snapshot.owner.name
+    found, name = snapshot.decision, snapshot.owner.name
     if snapshot.violations or snapshot.stored.metadata.is_terminating:
         raise failure(f"the controller recreates nothing of {name}: its spec is invalid, or it is being deleted")
     if group not in found.groups or not (pods := living(snapshot, group)):
         raise failure(f"group {group} of {name} has no pods to recreate")
-    available = sum(state.is_available for o, state in found.states.items() if o < found.budget.replicas)
-    lost = found.states[group].is_available and group < found.budget.replicas
+    available = sum(one.is_available for ordinal, one in found.groups.items() if ordinal < found.budget.replicas)
+    lost = found.is_available(group) and group < found.budget.replicas
     required = found.budget.replicas - found.budget.max_unavailable
     told = Recreation(
         namespace=snapshot.owner.namespace,

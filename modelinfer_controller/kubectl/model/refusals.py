@@ -1,71 +1,25 @@
-"""What the server last refused to the controller, read back from the status: no pod is there to say it."""
+"""What the API server refuses to the controller, by group: the status names it."""
 
-import re
 from collections.abc import Mapping
 
-from modelinfer_controller.api.core import Condition
-from modelinfer_controller.planning.actions import (
-    Action,
-    CreatePod,
-    CreatePodGroup,
-    CreateRevision,
-    CreateService,
-    DeletePod,
-    group_of,
-)
-from modelinfer_controller.planning.assess import Assessment, condition_of
-from modelinfer_controller.planning.cause import Failure, cause_of
-from modelinfer_controller.planning.plan import plan
-from modelinfer_controller.planning.status import AVAILABLE
+import msgspec
 
-_GROUP = re.compile(r"(?:^|: |; )group (\d+): ")
-_REST = re.compile(r"; and \d+ more$")
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.planning.actions import describe
+from modelinfer_controller.planning.conditions import NAMED_GROUPS
+from modelinfer_controller.planning.decide import Decision
 
 
-def refusals(assessment: Assessment) -> Mapping[int | None, Failure]:
-    """By group, for groups in which there is still to be done what was refused.
+def refusals(decision: Decision) -> Mapping[int | None, ApiFailure]:
+    """Those of requests that are still to be sent: what is not wanted any more holds nothing up.
 
-    A condition's reason is that of the first group that its message names; what the planner says of a group by itself
-    is no refusal.
+    A status names a few. Where it names as many as it may, what others wait for is refused like the first.
     """
-    condition = condition_of(assessment.owner.status.conditions, AVAILABLE)
-    pending = {group_of(action) for action in plan(assessment).actions if _can_be_refused(action)}
-    if not pending or condition is None or condition.status == "True":
-        return {}
-    told = _told(condition)
-    own = {ordinal: cause_of(assessment, ordinal, {}) for ordinal in told if ordinal in assessment.groups}
-    refused = {o: text for o, text in told.items() if o in own and own[o].message != text and _sounds_refused(text)}
-    if not refused:
-        return {}
-    first = next(iter(refused.values()))
-    return {
-        ordinal: Failure(_reason(condition, refused.get(ordinal, first)), refused.get(ordinal, first))
-        for ordinal in pending
-        if ordinal is not None and (ordinal in refused or ordinal not in told)
-    }
-
-
-def _can_be_refused(action: Action) -> bool:
-    return isinstance(action, CreatePod | CreatePodGroup | CreateService | CreateRevision | DeletePod)
-
-
-def _told(condition: Condition) -> Mapping[int, str]:
-    """The message's sentences by group: "2 of 3 groups are not available: group 0: ...; group 1: ...; and 3 more"."""
-    parts = _GROUP.split(_REST.sub("", condition.message))
-    return {int(ordinal): text for ordinal, text in zip(parts[1::2], parts[2::2], strict=False)}
-
-
-_ACTION = re.compile(r"(Create|Patch|Delete|Renumber)\w+ ")
-_REFUSAL = re.compile(r"forbidden|exceeded quota|is in the way|denied|admission webhook|is invalid|timed? ?out|refused")
-
-
-def _sounds_refused(text: str) -> bool:
-    return bool(_ACTION.match(text) or _REFUSAL.search(text))
-
-
-def _reason(condition: Condition, text: str) -> str:
-    if "exceeded quota" in text:
-        return "QuotaExceeded"
-    if "is in the way" in text:
-        return "NameCollision"
-    return condition.reason if _told(condition) and next(iter(_told(condition).values())) == text else "Refused"
+    plan, named = decision.plan, decision.owner.status.api_failures
+    wanted = {describe(action) for action in plan.actions}
+    found = {one.group: one for one in named if one.action in wanted}
+    if found and len(named) >= NAMED_GROUPS:
+        first = next(iter(found.values()))
+        for group in plan.groups:
+            found.setdefault(group.ordinal, msgspec.structs.replace(first, group=group.ordinal))
+    return found

@@ -53,7 +53,7 @@ class RevisionDiff(Document, frozen=True):
 
 def history_of(snapshot: Snapshot) -> History:
     """Oldest first."""
-    found = snapshot.assessment
+    found = snapshot.decision
     revisions = sorted(snapshot.observed.revisions, key=lambda revision: revision.number)
     entries = tuple(
         HistoryEntry(
@@ -61,7 +61,7 @@ def history_of(snapshot: Snapshot) -> History:
             revision=revision.name,
             created_at=snapshot.made_at_by_revision.get(revision.name),
             change_cause=revision.change_cause,
-            is_current=revision.name == found.update.name,
+            is_current=revision.name == found.revisions.update.name,
             groups=tuple(o for o, g in sorted(found.groups.items()) if g.pods and g.revision.name == revision.name),
             changes=changes_between(before, revision) if before is not None else (),
         )

@@ -68,15 +68,15 @@ class RolloutStatus(Document, frozen=True):
 
 def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(seconds=30)) -> RolloutStatus:
     """stuck_after: how long a cause that does not pass by itself may stay."""
-    found, meta = snapshot.assessment, snapshot.stored.metadata
-    budget, update = found.budget, found.update.name
+    found, meta = snapshot.decision, snapshot.stored.metadata
+    budget, update = found.budget, found.revisions.update.name
     movable = range(min(budget.partition, budget.replicas), budget.replicas)
-    updated = sum(found.states[o].revision == update and found.states[o].exists for o in movable)
+    updated = sum(found.revision_name(o) == update and found.groups[o].exists for o in movable)
     is_seen = snapshot.stored.status.observed_generation >= meta.generation
     is_done = is_seen and is_as_specified(found) and not snapshot.violations and not meta.is_terminating
     left = forecast(snapshot.observed, found, ()) if not is_done and not snapshot.violations else None
     reason, message, since = _cause(snapshot, is_done)
-    is_outdated = any(found.states[o].revision != update for o in range(budget.replicas))
+    is_outdated = any(found.revision_name(o) != update for o in range(budget.replicas))
     is_paused = is_paused_by_user(snapshot) and is_outdated
     status = RolloutStatus(
         namespace=meta.namespace,
@@ -87,7 +87,7 @@ def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(second
         replicas=budget.replicas,
         movable=len(movable),
         updated=updated,
-        available=sum(found.states[o].is_available for o in range(budget.replicas)),
+        available=sum(found.is_available(o) for o in range(budget.replicas)),
         revision=update,
         seconds=left.seconds if left is not None and not left.obstacle else None,
         reason=reason,

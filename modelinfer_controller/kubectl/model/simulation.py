@@ -18,9 +18,8 @@ from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import Manifest, crd_path
-from modelinfer_controller.planning.assess import Assessment
 from modelinfer_controller.planning.cause import cause_of
-from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.preview import is_as_specified
 from modelinfer_controller.simulator.apiserver.cel_rules import Unsupported
@@ -101,37 +100,37 @@ class Timeline:
 
 
 class _Watcher:
-    """Told of each assessment: it keeps those in which something differs, and knows when all is as specified."""
+    """Told of each decision: it keeps those in which something differs, and knows when all is as specified."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self.generation = 0
         self.settled = asyncio.Event()
 
-    def __call__(self, assessment: Assessment) -> None:
-        found = assessment
+    def __call__(self, decision: Decision) -> None:
+        found = decision
         at = found.now - self._timeline.started_at
         groups = {ordinal: (_state(ordinal, found), group.revision.name) for ordinal, group in found.groups.items()}
-        available = sum(state.is_available for state in found.states.values())
+        available = sum(group.is_available for group in found.groups.values())
         self._timeline.replicas = found.budget.replicas
         before = self._timeline.samples
         if not before or before[-1].groups != groups or before[-1].available != available:
             before.append(Sample(at, groups, available))
         is_ready = all(pod.is_ready for pod in found.observed.pods)
-        is_done = is_ready and is_as_specified(found) and not plan(found).actions
+        is_done = is_ready and is_as_specified(found) and not found.plan.actions
         if is_done and found.owner.metadata.generation >= self.generation:
             self.settled.set()
         else:
             self.settled.clear()
 
 
-def _state(ordinal: int, found: Assessment) -> str:
+def _state(ordinal: int, found: Decision) -> str:
     group = found.groups[ordinal]
-    if ordinal in found.rollout.remove:
+    if ordinal in found.update.removed:
         return "Removing"
-    if ordinal in found.rollout.replace and group.pods:
+    if ordinal in found.update.replaced and group.pods:
         return "Replacing"
-    if found.states[ordinal].is_available:
+    if found.is_available(ordinal):
         return AVAILABLE
     return cause_of(found, ordinal, {}).reason if group.pods else ABSENT
 
@@ -152,7 +151,7 @@ async def simulate(scenario: Scenario) -> Timeline:
         _Silent(),
         clock=cluster.clock,
         random=random.Random(scenario.seed),
-        observers=Observers(on_assessment=watcher),
+        observers=Observers(on_decision=watcher),
     )
     async with cluster:
         running = [

@@ -20,7 +20,7 @@ from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
 from modelinfer_controller.kubectl.model.access import allowed_to
 from modelinfer_controller.kubectl.model.kubeconfig import failure
-from modelinfer_controller.planning.assess import Assessment, assess
+from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
 from modelinfer_controller.planning.pod_view import view_pod
 from modelinfer_controller.planning.revision import GangScheduler, Revision
@@ -70,13 +70,13 @@ class Snapshot:
         return self.observed.owner
 
     @cached_property
-    def assessment(self) -> Assessment:
-        return assess(self.observed, self.now)
+    def decision(self) -> Decision:
+        return decide(self.observed, self.now)
 
     @property
     def update(self) -> Revision:
         """The revision of the spec as it is."""
-        return self.assessment.update
+        return self.decision.revisions.update
 
 
 async def read_snapshot(client: Client, namespace: str, name: str, now: datetime) -> Snapshot:

@@ -98,7 +98,7 @@ class Tree(Document, frozen=True):
 
 
 def tree_of(snapshot: Snapshot) -> Tree:
-    found = snapshot.assessment
+    found = snapshot.decision
     key = topology_key(snapshot)
     domains = {name: node.metadata.labels.get(key, "") for name, node in snapshot.nodes.items()}
     groups = tuple(_group(found.groups[ordinal], snapshot, domains) for ordinal in sorted(found.groups))
@@ -110,8 +110,8 @@ def tree_of(snapshot: Snapshot) -> Tree:
         replicas=found.budget.replicas,
         available_groups=sum(group.is_available for group in in_spec),
         updated_groups=sum(group.is_updated for group in in_spec),
-        update_revision=found.update.name,
-        current_revision=found.current.name,
+        update_revision=found.revisions.update.name,
+        current_revision=found.revisions.current.name,
         is_rolling=any(not group.is_updated for group in in_spec if group.ordinal >= found.budget.partition),
         partition=found.budget.partition,
         topology_key=key,
@@ -126,19 +126,18 @@ def topology_key(snapshot: Snapshot) -> str:
 
 
 def _group(group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> GroupNode:
-    found = snapshot.assessment
+    found = snapshot.decision
     roles = tuple(_role(role, group, snapshot, domains) for role in group.template.roles)
     pods = [pod for role in roles for instance in role.instances for pod in instance.pods]
     there = [pod for pod in pods if pod.created_at is not None]
-    state = found.states[group.ordinal]
     return GroupNode(
         ordinal=group.ordinal,
         name=f"{snapshot.owner.name}-{group.ordinal}",
         state=_state(group.ordinal, snapshot),
-        is_available=state.is_available,
+        is_available=group.is_available,
         is_surge=group.ordinal >= found.budget.replicas,
         revision=group.revision.name,
-        is_updated=group.revision.name == found.update.name,
+        is_updated=group.revision.name == found.revisions.update.name,
         ready_pods=sum(pod.is_ready for pod in pods),
         pod_count=len(pods),
         restarts=sum(pod.restarts for pod in pods),
@@ -150,17 +149,18 @@ def _group(group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> Grou
 
 
 def _state(ordinal: int, snapshot: Snapshot) -> str:
-    found = snapshot.assessment
-    if ordinal in found.rollout.remove:
+    found = snapshot.decision
+    if ordinal in found.update.removed:
         return "Removing"
-    if ordinal in found.rollout.replace and found.groups[ordinal].pods:
+    if ordinal in found.update.replaced and found.groups[ordinal].pods:
         return "Replacing"
-    return "Available" if found.states[ordinal].is_available else cause_of(found, ordinal, refusals(found)).reason
+    return "Available" if found.is_available(ordinal) else cause_of(found, ordinal, refusals(found)).reason
 
 
 def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> RoleNode:
     name = role.name.lower()
-    replicas = group.replicas[name]
+    shape = group.shape.roles[name]
+    replicas = shape.instances
     last = max([replicas - 1, *(pod.identity.instance for pod in group.pods if pod.identity.role == name)])
     views = {pod.identity[2:]: pod for pod in group.pods if pod.identity.role == name}
     instances = tuple(
@@ -169,7 +169,7 @@ def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping
     schedule = snapshot.owner.spec.template.gang_schedule
     return RoleNode(
         name=role.name,
-        ready_instances=group.ready_instances(role),
+        ready_instances=group.ready_instances(name),
         replicas=replicas,
         minimum=gang.minimum_instances(schedule, role.name, replicas),
         instances=tuple(instance for instance in instances if instance.pods),

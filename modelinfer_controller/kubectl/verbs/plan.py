@@ -131,7 +131,7 @@ def _compared(stored: ModelInfer | None, changed: ModelInfer, listed: Listed) ->
     before = snapshot_of(stored, listed, {}, now) if stored is not None else after
     _require_valid(after)
     changes = spec_changes(_spec(stored), _spec(changed)) if stored is not None else ()
-    return forecast(after.observed, before.assessment, changes)
+    return forecast(after.observed, before.decision, changes)
 
 
 def _require_valid(snapshot: Snapshot) -> None:

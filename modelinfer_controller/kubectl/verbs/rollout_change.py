@@ -96,7 +96,7 @@ async def plan_change(flags: ClusterFlags, asked: Asked, output: str | None) -> 
     after = merged(spec, change.spec)
     annotations = {key: value for key, value in change.annotations.items() if value is not None}
     changed = snapshot_of(with_spec(stored, after, asked.name, namespace, annotations), listed, {}, now)
-    told = forecast(changed.observed, before.assessment, spec_changes(spec, after))
+    told = forecast(changed.observed, before.decision, spec_changes(spec, after))
     show("Plan", told, output, lambda terminal: forecast_lines(told, terminal))
     return exit_code([told])
 

@@ -16,7 +16,7 @@ async def decisions(processor_time: Callable[[], float], rates: Rates = NO_FAULT
     """When the controller decided for a ModelInfer of five groups in the first seconds of its life."""
     times: list[float] = []
     now = asyncio.get_running_loop().time
-    observers = Observers(on_assessment=lambda assessment: times.append(now()))
+    observers = Observers(on_decision=lambda assessment: times.append(now()))
     faults = Faults(0)
     async with (
         SimulatedControlPlane(definitions=[CRD]) as cluster,
@@ -51,7 +51,7 @@ async def test_while_something_fails_it_is_left_alone_as_long() -> None:
     """Back-off begins at milliseconds, and events come meanwhile: neither may skip the cooldown."""
     clock = itertools.count(step=0.05)
     times = await decisions(lambda: next(clock), Rates(internal_error=0.5), seconds=3)
-    assert len(times) > 10
+    assert len(times) > 4
     assert min(gaps(times)) >= 0.094
 
 

@@ -1,31 +1,31 @@
 """Carrying out plans: what is made, what is left alone, and what is said of what went wrong."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
-
-import pytest
 
 from modelinfer_controller.api import validation, well_known
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
+from modelinfer_controller.controller.pacing import REFUSALS_PER_PASS, Pacing, PassPacing
+from modelinfer_controller.controller.writes import Writes
 from modelinfer_controller.kube.client import Client
-from modelinfer_controller.kube.errors import Forbidden
 from modelinfer_controller.kube.inflight import FairLimiter
 from modelinfer_controller.kube.resource import PODS, SERVICES
+from modelinfer_controller.kube.transport import Request
 from modelinfer_controller.planning.actions import (
     Action,
     CreatePod,
     CreateService,
     DeletePod,
+    GroupPlan,
     Plan,
-    first_portion,
     group_of,
 )
-from modelinfer_controller.planning.assess import assess
-from modelinfer_controller.planning.group import identity_of
+from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner
-from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import NAMESPACE, Shell
@@ -39,13 +39,32 @@ def owner_of(stored: ModelInfer) -> Owner:
     return Owner(stored.metadata, decoded, bytes(stored.spec), stored.status)
 
 
-def plan_from_nothing(stored: ModelInfer) -> Plan:
+def plan_from_nothing(stored: ModelInfer, deferred: tuple[int, ...] = ()) -> Plan:
     """What the controller would do for a ModelInfer without any children."""
-    return plan(assess(Observed(owner_of(stored)), NOW))
+    return decide(Observed(owner_of(stored), deferred_groups=deferred), NOW).plan
 
 
-def executor(shell: Shell) -> Executor:
-    return Executor(shell.client, shell.caches, FairLimiter(8))
+class Passes:
+    """Passes over plans, with one pacing."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.tried: list[Action] = []
+        self.pacing = Pacing(asyncio.get_running_loop().time, shell.cluster.clock)
+        self._executor = Executor(Writes(shell.client, shell.caches), FairLimiter(8), observe=self._note)
+
+    def _note(self, action: Action, error: Exception | None) -> None:
+        self.tried.append(action)
+
+    async def carry_out(self, stored: ModelInfer, plan: Plan | None = None) -> PassPacing:
+        """One pass; what comes back knows what was refused."""
+        pacing = self.pacing.of(stored.metadata)
+        self.tried.clear()
+        plan = plan or plan_from_nothing(stored, self.pacing.deferred_groups(stored.metadata.uid))
+        await self._executor.execute(plan, identity_of(owner_of(stored)), pacing)
+        return pacing
+
+    def tried_pods(self) -> list[str]:
+        return [action.name for action in self.tried if isinstance(action, CreatePod)]
 
 
 async def pod_names(shell: Shell) -> list[str]:
@@ -57,37 +76,47 @@ async def foreign_pod(shell: Shell, name: str) -> None:
     await shell.client.create(PODS, NAMESPACE, body)
 
 
+async def quota(shell: Shell, pods: int) -> None:
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+    spec = {"spec": {"hard": {"pods": str(pods)}}}
+    await _create_raw(shell, f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", {**body, **spec})
+
+
+async def _create_raw(shell: Shell, path: str, body: object) -> None:
+    request = Request("POST", path, headers={"Content-Type": "application/json"}, body=json.dumps(body).encode())
+    response = await shell.cluster.transport("test").request(request)
+    assert response.status == 201, response.body
+
+
 async def test_a_plan_makes_every_child(shell: Shell) -> None:
     stored = await shell.model_infer(replicas=2)
-    execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    assert not execution.failures
+    assert not (await Passes(shell).carry_out(stored)).failures()
     expected = ["demo-0-decode-0-0", "demo-0-decode-0-1", "demo-1-decode-0-0", "demo-1-decode-0-1"]
     assert await pod_names(shell) == expected
 
 
 async def test_own_writes_are_seen_at_once_though_the_cache_lags(shell: Shell) -> None:
     stored = await shell.model_infer()
-    await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
+    await Passes(shell).carry_out(stored)
     seen = shell.caches.pods.of(stored.metadata.uid)
     assert sorted(pod.metadata.name for pod in seen) == ["demo-0-decode-0-0", "demo-0-decode-0-1"]
 
 
 async def test_doing_a_plan_twice_makes_nothing_twice(shell: Shell) -> None:
     stored = await shell.model_infer()
+    passes = Passes(shell)
     for _ in range(2):
-        execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-        assert not execution.failures
+        assert not (await passes.carry_out(stored)).failures()
     assert len(await pod_names(shell)) == 2
 
 
 async def test_a_foreign_pod_stops_only_its_own_group_and_is_left_alone(shell: Shell) -> None:
     await foreign_pod(shell, "demo-0-decode-0-0")
     stored = await shell.model_infer(replicas=3)
-    execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    execution.raise_errors()
-    assert list(execution.failures) == [0]
-    assert execution.failures[0].reason == "NameCollision"
-    assert "Pod demo-0-decode-0-0 is in the way: it has no controller" in execution.failures[0].message
+    failures = (await Passes(shell).carry_out(stored)).failures()
+    assert list(failures) == [0]
+    assert failures[0].reason == "NameCollision"
+    assert "Pod demo-0-decode-0-0 is in the way: it has no controller" in failures[0].message
     assert {"demo-1-decode-0-1", "demo-2-decode-0-1"} <= set(await pod_names(shell))
     assert "demo-0-decode-0-1" in await pod_names(shell), (
         "what is in the way of one pod is not in the way of its siblings"
@@ -98,11 +127,11 @@ async def test_a_foreign_pod_stops_only_its_own_group_and_is_left_alone(shell: S
 
 async def test_a_pod_of_ours_that_lost_its_labels_gets_them_back(shell: Shell) -> None:
     stored = await shell.model_infer()
-    identity = identity_of(owner_of(stored))
-    await executor(shell).execute(plan_from_nothing(stored), identity)
+    passes = Passes(shell)
+    await passes.carry_out(stored)
     gone = {"metadata": {"labels": {well_known.NAME: None}}}
     stripped = await shell.client.patch(PODS, NAMESPACE, "demo-0-decode-0-1", gone)
-    await executor(shell).execute(plan_from_nothing(stored), identity)
+    await passes.carry_out(stored)
     found = await shell.client.get(PODS, NAMESPACE, "demo-0-decode-0-1")
     assert found.metadata.labels[well_known.NAME] == "demo"
     assert found.metadata.uid == stripped.metadata.uid
@@ -112,56 +141,67 @@ async def test_a_successor_of_the_same_name_survives_the_deletion(shell: Shell) 
     stored = await shell.model_infer()
     await foreign_pod(shell, "demo-0-decode-0-0")
     outdated = DeletePod(PodIdentity(0, "decode", 0, 0), "demo-0-decode-0-0", "a-uid-of-before", "is replaced")
-    execution = await executor(shell).execute(Plan(stages=((outdated,),)), identity_of(owner_of(stored)))
-    assert not execution.failures
+    plan = Plan(groups=(GroupPlan(0, ((outdated,),)),))
+    assert not (await Passes(shell).carry_out(stored, plan)).failures()
     assert await pod_names(shell) == ["demo-0-decode-0-0"]
-
-
-async def test_a_used_up_quota_is_told_and_raised(shell: Shell) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
-    await _create_raw(shell, f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", quota)
-    stored = await shell.model_infer(replicas=2)
-    execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    assert {failure.reason for failure in execution.failures.values()} == {"QuotaExceeded"}
-    assert set(execution.failures) == {0, 1}
-    with pytest.raises(ExceptionGroup) as raised:
-        execution.raise_errors()
-    assert all(isinstance(error, Forbidden) and error.is_quota for error in raised.value.exceptions)
 
 
 async def test_pods_wait_when_their_service_could_not_be_made(shell: Shell) -> None:
     taken = {"metadata": {"name": "demo-0-decode-0-0"}, "spec": {"ports": [{"port": 80}]}}
     await shell.client.create(SERVICES, NAMESPACE, taken)
     stored = await shell.model_infer(replicas=2)
-    execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    assert list(execution.failures) == [0]
+    assert list((await Passes(shell).carry_out(stored)).failures()) == [0]
     assert await pod_names(shell) == ["demo-1-decode-0-0", "demo-1-decode-0-1"]
 
 
-async def _create_raw(shell: Shell, path: str, body: object) -> None:
-    from modelinfer_controller.kube.transport import Request
-
-    request = Request("POST", path, headers={"Content-Type": "application/json"}, body=json.dumps(body).encode())
-    response = await shell.cluster.transport("test").request(request)
-    assert response.status == 201, response.body
-
-
-async def test_a_portion_is_of_whole_groups_in_order(shell: Shell) -> None:
-    whole = plan_from_nothing(await shell.model_infer(replicas=10))
-    portion = first_portion(whole, limit=7)
-    assert sorted({group for action in portion.actions if (group := group_of(action)) is not None}) == [0, 1, 2]
-    of_groups = [action for action in whole.actions if group_of(action) in (0, 1, 2, None)]
-    assert list(portion.actions) == of_groups
-    assert first_portion(whole, limit=1000) is whole
+async def test_a_full_quota_is_not_asked_for_every_pod(shell: Shell) -> None:
+    await quota(shell, pods=0)
+    stored = await shell.model_infer(replicas=200)
+    passes = Passes(shell)
+    pacing = await passes.carry_out(stored)
+    assert 0 < len(passes.tried_pods()) <= 2 * REFUSALS_PER_PASS, "those under way at the first refusal come on top"
+    assert all("exceeded quota" in failure.message for failure in pacing.failures().values())
+    services = (await shell.client.list_all(SERVICES, NAMESPACE)).items
+    assert len(services) <= 2 * REFUSALS_PER_PASS, "Services are made with their pods, not ahead of them"
+    again = await passes.carry_out(stored)
+    assert passes.tried_pods() == []
+    assert again.wait() is not None
 
 
-async def test_what_a_stopped_stage_did_not_reach_is_told_too(shell: Shell) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
-    await _create_raw(shell, f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", quota)
-    stored = await shell.model_infer(replicas=20)
-    execution = await executor(shell).execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    assert set(execution.failures) == set(range(20))
-    assert all("exceeded quota" in failure.message for failure in execution.failures.values())
+async def test_groups_take_turns_to_be_refused(shell: Shell) -> None:
+    await quota(shell, pods=0)
+    stored = await shell.model_infer(replicas=12)
+    passes = Passes(shell)
+    tried: set[str] = set()
+    for _ in range(12):
+        pacing = await passes.carry_out(stored)
+        tried |= {name.split("-")[1] for name in passes.tried_pods()}
+        await shell.sleep(61 if pacing.wait() is None else pacing.wait() or 0)
+    assert tried == {str(group) for group in range(12)}
+
+
+async def test_a_refused_pod_waits_longer_each_time_and_a_success_forgets_it(shell: Shell) -> None:
+    await quota(shell, pods=1)
+    stored = await shell.model_infer()
+    passes = Passes(shell)
+    waits = []
+    for _ in range(9):
+        pacing = await passes.carry_out(stored)
+        wait = pacing.wait()
+        assert wait is not None
+        waits.append(round(wait))
+        await shell.sleep(wait + 0.01)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    await _patch_quota(shell, pods=2)
+    assert not (await passes.carry_out(stored)).failures()
+
+
+async def _patch_quota(shell: Shell, pods: int) -> None:
+    body = json.dumps({"spec": {"hard": {"pods": str(pods)}}}).encode()
+    path = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas/few"
+    headers = {"Content-Type": "application/merge-patch+json"}
+    response = await shell.cluster.transport("test").request(Request("PATCH", path, headers=headers, body=body))
+    assert response.status == 200, response.body
 
 
 async def test_each_group_has_its_service_before_its_pods_and_waits_for_no_other_group(shell: Shell) -> None:
@@ -169,13 +209,13 @@ async def test_each_group_has_its_service_before_its_pods_and_waits_for_no_other
     client = Client(Faults(1, Rates(latency=1.0)).wrap(shell.cluster.transport("slow")))
     done: list[tuple[type[Action], int | None]] = []
     slow = Executor(
-        client,
-        shell.caches,
+        Writes(client, shell.caches),
         FairLimiter(16),
         observe=lambda action, error: done.append((type(action), group_of(action))),
     )
-    execution = await slow.execute(plan_from_nothing(stored), identity_of(owner_of(stored)))
-    assert not execution.failures
+    pacing = Pacing(asyncio.get_running_loop().time, shell.cluster.clock).of(stored.metadata)
+    await slow.execute(plan_from_nothing(stored), identity_of(owner_of(stored)), pacing)
+    assert not pacing.failures()
     assert [kind for kind, _ in done].count(CreatePod) == 80
     services = [at for at, (kind, _) in enumerate(done) if kind is CreateService]
     pods = [at for at, (kind, _) in enumerate(done) if kind is CreatePod]

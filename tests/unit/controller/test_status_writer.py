@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus
+from modelinfer_controller.api.status import GroupRecord, ModelInfer, ModelInferStatus, RecreationRecord
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.status_writer import MAX_IN_FLIGHT, StatusWriter, status_patch
 from modelinfer_controller.kube.client import Client
@@ -31,7 +31,7 @@ WRITTEN = ModelInferStatus(
             last_transition_time=datetime(2026, 1, 1, tzinfo=UTC),
         ),
     ),
-    groups={"0": GroupRecord(revision="demo-a", complete={"decode": 1}), "1": GroupRecord(revision="demo-a")},
+    groups={"0": GroupRecord(revision="demo-a", instances={"decode": 1}), "1": GroupRecord(revision="demo-a")},
 )
 
 
@@ -142,7 +142,7 @@ async def test_a_first_status_waits_only_for_a_pass_that_follows(shell: Shell) -
     assert (await shell.get("demo")).status == WRITTEN
 
 
-COMPLETED = replace(WRITTEN, groups=WRITTEN.groups | {"1": GroupRecord(revision="demo-a", complete={"decode": 1})})
+COMPLETED = replace(WRITTEN, groups=WRITTEN.groups | {"1": GroupRecord(revision="demo-a", instances={"decode": 1})})
 
 
 async def test_what_was_complete_may_wait_and_the_next_pass_knows_it(shell: Shell) -> None:
@@ -190,7 +190,7 @@ async def test_what_was_deferred_and_is_as_before_again_costs_nothing(shell: She
 @pytest.mark.parametrize(
     "after",
     [
-        replace(WRITTEN, groups={}),
+        replace(WRITTEN, groups={"0": GroupRecord("demo-a", recreations={"*": RecreationRecord(incarnation=1)})}),
         replace(WRITTEN, observed_generation=2),
         replace(WRITTEN, conditions=(replace(WRITTEN.conditions[0], status="True"),)),
         replace(WRITTEN, current_revision="demo-b"),

@@ -28,8 +28,7 @@ from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.kubectl.model.snapshot import Listed, Snapshot, snapshot_of
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
-from modelinfer_controller.planning.group import identity_of
-from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.status import status_of
 
 NOW = datetime(2026, 3, 1, 3, 15, tzinfo=UTC)
@@ -75,9 +74,9 @@ class Cluster:
 
     def act(self) -> None:
         """One pass of the controller; pods that it deletes are gone."""
-        found = self.snapshot().assessment
+        found = self.snapshot().decision
         identity = identity_of(found.owner)
-        for action in plan(found).actions:
+        for action in found.plan.actions:
             match action:
                 case CreateRevision(revision):
                     self.revisions[revision.name] = self._born(
@@ -85,14 +84,14 @@ class Cluster:
                     )
                 case CreateService(_, name, body):
                     self.services[name] = self._born(body, Service)
-                case CreatePod(place, name, revision, incarnation):
-                    self.pods[name] = self._born(manifests.pod_body(identity, revision, place, incarnation), Pod)
+                case CreatePod(identity_, name, revision, incarnation, _):
+                    self.pods[name] = self._born(manifests.pod_body(identity, revision, identity_, incarnation), Pod)
                 case DeletePod(_, name):
                     del self.pods[name]
         self.note()
 
     def note(self, status: ModelInferStatus | None = None) -> None:
-        found = self.snapshot().assessment
+        found = self.snapshot().decision
         self.stored = msgspec.structs.replace(self.stored, status=status or status_of(found, {}))
 
     def start(self, which: Callable[[str], bool] = lambda name: True, seconds: float = 90) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from clusters import Cluster, role, spec
 
-from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.planning.status import status_of
 
 
@@ -72,10 +72,10 @@ def unschedulable() -> Cluster:
 def quota_exceeded() -> Cluster:
     cluster = Cluster(spec(4, role("decode")))
     text = 'pods "qwen-{0}-decode-0-0" is forbidden: exceeded quota: few, requested: pods=1, used: pods=0, limited: 0'
-    failures: dict[int | None, Failure] = {
-        n: Failure("QuotaExceeded", f"CreatePod qwen-{n}-decode-0-0: {text.format(n)}") for n in range(4)
+    failures: dict[int | None, ApiFailure] = {
+        n: ApiFailure("QuotaExceeded", text.format(n), f"create pod qwen-{n}-decode-0-0", n) for n in range(4)
     }
-    cluster.note(status_of(cluster.snapshot().assessment, failures))
+    cluster.note(status_of(cluster.snapshot().decision, failures))
     return cluster
 
 

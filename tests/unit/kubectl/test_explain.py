@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from clusters import Cluster, role, spec
 
+from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.explanation import Explanation, explain
-from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.status import status_of
 
 
@@ -45,9 +45,11 @@ def test_a_lost_node_is_named() -> None:
 def test_what_the_server_refused_is_told_of_groups_that_the_status_names_and_of_those_that_it_only_counts() -> None:
     cluster = Cluster(spec(8, role("decode")))
     snapshot = cluster.snapshot()
-    text = 'CreatePod qwen-{0}-decode-0-0: pods "qwen-{0}-decode-0-0" is forbidden: exceeded quota: few'
-    failures: dict[int | None, Failure] = {n: Failure("QuotaExceeded", text.format(n)) for n in range(8)}
-    cluster.note(status_of(snapshot.assessment, failures))
+    text = 'pods "qwen-{0}-decode-0-0" is forbidden: exceeded quota: few'
+    failures: dict[int | None, ApiFailure] = {
+        n: ApiFailure("QuotaExceeded", text.format(n), f"create pod qwen-{n}-decode-0-0", n) for n in range(8)
+    }
+    cluster.note(status_of(snapshot.decision, failures))
     found = told(cluster).groups
     assert [group.reason for group in found] == ["QuotaExceeded"] * 8
     assert "qwen-3-decode-0-0" in found[3].message

@@ -61,52 +61,52 @@ def test_a_pause_holds_every_group_and_resume_restores_the_partition(cluster: Cl
     cluster.change(spec(3, role("decode", workers=1, image="vllm:v2"), partition=1))
     apply(cluster, pause(cluster.stored))
     assert cluster.stored.metadata.annotations == {well_known.PAUSED_PARTITION: "1"}
-    decided = cluster.snapshot().assessment.rollout
-    assert decided.replace == ()
+    decided = cluster.snapshot().decision.update
+    assert decided.replaced == ()
     assert {waiting.rule.value for waiting in decided.waiting} == {"partition"}
     with pytest.raises(Exit, match="paused already"):
         pause(cluster.stored)
 
     apply(cluster, resume(cluster.stored))
     assert cluster.stored.metadata.annotations == {}
-    assert cluster.snapshot().assessment.budget.partition == 1
-    assert cluster.snapshot().assessment.rollout.replace == (2,)
+    assert cluster.snapshot().decision.budget.partition == 1
+    assert cluster.snapshot().decision.update.replaced == (2,)
     with pytest.raises(Exit, match="is not paused"):
         resume(cluster.stored)
 
 
 def test_undo_gives_the_very_revision_back_and_leaves_replicas_alone(cluster: Cluster) -> None:
-    first = cluster.snapshot().assessment.update
+    first = cluster.snapshot().decision.revisions.update
     cluster.change(spec(5, role("decode", 2, workers=3, image="vllm:v2"), role("extra")))
     cluster.settle()
     snapshot = cluster.snapshot()
-    earlier = earlier_revision(snapshot.observed.revisions, snapshot.assessment.update, None)
+    earlier = earlier_revision(snapshot.observed.revisions, snapshot.decision.revisions.update, None)
     assert earlier.name == first.name
     apply(cluster, undo(cluster.stored, earlier))
     assert images(cluster) == {"vllm:v1"}
     after = json.loads(bytes(cluster.stored.spec))
     assert (after["replicas"], after["template"]["roles"][0]["replicas"]) == (5, 2)
-    assert cluster.snapshot().assessment.update.name == first.name
+    assert cluster.snapshot().decision.revisions.update.name == first.name
 
 
 def test_undo_says_which_revisions_there_are(cluster: Cluster) -> None:
     snapshot = cluster.snapshot()
     with pytest.raises(Exit, match="no earlier revision"):
-        earlier_revision(snapshot.observed.revisions, snapshot.assessment.update, None)
+        earlier_revision(snapshot.observed.revisions, snapshot.decision.revisions.update, None)
     with pytest.raises(Exit, match="no revision 7; there are: 1"):
-        earlier_revision(snapshot.observed.revisions, snapshot.assessment.update, 7)
+        earlier_revision(snapshot.observed.revisions, snapshot.decision.revisions.update, 7)
 
 
 def test_a_restart_annotates_every_template_and_replaces_every_group(cluster: Cluster) -> None:
-    before = cluster.snapshot().assessment.update.name
+    before = cluster.snapshot().decision.revisions.update.name
     apply(cluster, restart(cluster.stored, NOW))
     (only,) = json.loads(bytes(cluster.stored.spec))["template"]["roles"]
     for template in ("entryTemplate", "workerTemplate"):
         assert only[template]["metadata"]["annotations"] == {RESTARTED_AT: "2026-03-01T03:15:00Z"}
     cluster.settle()
-    found = cluster.snapshot().assessment
-    assert found.update.name != before
-    assert {state.revision for state in found.states.values()} == {found.update.name}
+    found = cluster.snapshot().decision
+    assert found.revisions.update.name != before
+    assert {group.revision.name for group in found.groups.values()} == {found.revisions.update.name}
 
 
 def test_the_printed_change_says_whose_it_is_and_no_more(cluster: Cluster) -> None:

@@ -75,7 +75,7 @@ def test_the_plan_of_a_new_image_with_a_surge(width: int, screen: Screen) -> Non
     before = cluster.snapshot()
     after, now = pd_spec("vllm:v2", 4, maxSurge=1), pd_spec()
     cluster.change(after)
-    told = forecast(cluster.snapshot().observed, before.assessment, spec_changes(now, after))
+    told = forecast(cluster.snapshot().observed, before.decision, spec_changes(now, after))
     lines = forecast_lines(told, Terminal(width))
     assert_fits(lines, width)
     screen(f"plan-{width}", lines)
@@ -99,12 +99,12 @@ def undone() -> tuple[Cluster, Sequence[str]]:
     """The cluster after `rollout undo` of the rollout that hangs, and what `plan` said of it before."""
     cluster = rolling_out()
     before = cluster.snapshot()
-    earlier = earlier_revision(before.observed.revisions, before.assessment.update, None)
+    earlier = earlier_revision(before.observed.revisions, before.decision.revisions.update, None)
     body = undo(cluster.stored, earlier)
     now = pd_spec("vllm:v2")
     after = {**now, "template": body.spec["template"]}
     cluster.change(after)
-    told = forecast(cluster.snapshot().observed, before.assessment, spec_changes(now, after))
+    told = forecast(cluster.snapshot().observed, before.decision, spec_changes(now, after))
     return cluster, forecast_lines(told, Terminal(80))
 
 

@@ -36,7 +36,7 @@ def screens(cluster: Cluster, terminal: Terminal) -> Iterator[tuple[str, Sequenc
     yield "tree qwen", fitted_lines(tree_of(snapshot), terminal, HEIGHT)
     yield "explain qwen", explanation_lines(explain(snapshot, Diagnostics()), terminal)
     if not snapshot.violations:
-        told = forecast(snapshot.observed, snapshot.assessment, ())
+        told = forecast(snapshot.observed, snapshot.decision, ())
         yield "plan qwen", list(forecast_lines(told, terminal))
     yield "rollout status qwen --watch=false", progress_lines(rollout_status(snapshot), terminal)
     yield "rollout history qwen", history_lines(history_of(snapshot), terminal)

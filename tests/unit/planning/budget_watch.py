@@ -53,7 +53,7 @@ def _check(world: World, before: Snapshot, after: Snapshot, *, is_calm: bool) ->
     replicas, partition = world.spec["replicas"], update_value(world, "partition")
     assert isinstance(partition, int)
     most_unavailable, most_surge = budget(world)
-    update = world.plan_update_revision()
+    update = world.goal_revision()
     taken = {group for group, uids in before.uids.items() if uids - after.uids.get(group, set())}
     outdated = {group for group in taken if before.revisions[group] != {update} and group < replicas}
     assert not any(group < partition for group in outdated & before.healthy), f"{outdated} are held by the partition"

@@ -7,16 +7,15 @@ import msgspec
 from hypothesis import strategies as st
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.api.status import GroupRecord, ModelInferStatus, RebuildRecord
+from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInferStatus, RecreationRecord
 from modelinfer_controller.api.validation import violations
 from modelinfer_controller.planning.actions import Action
-from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.observed import GangSupport
 from planning.world import NAME, Spec, World, a_role, a_spec
 
 POLICIES = ("RoleRecreate", "InferGroupRecreate", "None")
 ZONES = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
-REFUSED = Failure("Forbidden", "exceeded quota")
+REFUSED = ApiFailure("Forbidden", "exceeded quota")
 
 
 class Move(NamedTuple):
@@ -107,7 +106,7 @@ class History:
     def _partly(self, first: int, second: int) -> None:
         seen = [0]
 
-        def refuse(action: Action) -> Failure | None:
+        def refuse(action: Action) -> ApiFailure | None:
             seen[0] += 1
             return REFUSED if (seen[0] * (second + 1) + first) % 3 == 0 else None
 
@@ -255,8 +254,10 @@ class History:
         """Somebody edits the records."""
         broken = GroupRecord(
             revision=("", "gone", next(iter(self.world.revisions), ""))[first % 3],
-            complete={"decode": second, "nobody": 3} if second % 2 else {},
-            rebuilds={("*", "decode-0", "nobody-7")[second % 3]: RebuildRecord(incarnation=second, attempt=first)},
+            instances={"decode": second, "nobody": 3} if second % 2 else {},
+            recreations={
+                ("*", "decode-0", "nobody-7")[second % 3]: RecreationRecord(incarnation=second, attempt=first)
+            },
         )
         groups = {**self.world.status.groups, str(first): broken}
         self.world.status = msgspec.structs.replace(self.world.status, groups=groups)

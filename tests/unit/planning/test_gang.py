@@ -78,8 +78,8 @@ def test_queue_priority_and_network_topology_are_passed_on() -> None:
 
 def test_the_pod_group_is_made_before_the_pods_it_gates_which_name_it() -> None:
     world = World(a_spec(1, *ROLES, gang={}), gang_support=VOLCANO)
-    stages = world.plan().stages
-    kinds = [{type(action) for action in stage} for stage in stages]
+    (group,) = world.plan().groups
+    kinds = [{type(action) for action in step} for step in group.steps]
     assert kinds.index({CreatePodGroup}) < kinds.index({CreatePod})
     world.settle()
     assert (

@@ -7,8 +7,9 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelinfer_controller.planning.decide import state_of
 from modelinfer_controller.planning.preview import Preview, preview
-from modelinfer_controller.planning.rollout import GroupState
+from modelinfer_controller.planning.update import GroupState
 from planning.world import World, a_role, a_spec
 
 STARTING = timedelta(seconds=30)
@@ -25,7 +26,7 @@ def seen(world: World) -> Preview:
 
 
 def states(found: Preview) -> dict[int, GroupState]:
-    return dict(found.last.states)
+    return {ordinal: state_of(group) for ordinal, group in found.last.groups.items()}
 
 
 def test_a_settled_world_needs_no_step() -> None:
@@ -72,8 +73,8 @@ def test_the_world_goes_as_the_preview_saw_it(
     assert found.is_finished
     order: list[int] = []
     for _ in range(300):
-        decided = world.assess().rollout.replace
-        order += [group for group in decided if world.assess().groups[group].live_pods]
+        decided = world.decide().update.replaced
+        order += [group for group in decided if world.decide().groups[group].live_pods]
         planned = world.reconcile()
         if not (planned.actions or world.kubelet()):
             break

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
-from modelinfer_controller.planning.assess import assess
-from modelinfer_controller.planning.plan import plan
+from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.status import status_of
 from planning.budget_watch import watch
 from planning.expectation import check_as_specified, supports
@@ -115,8 +115,8 @@ def test_deterministic_and_order_free(spec: Spec, history: list[Move], support: 
         pod_groups=dict(order.sample(list(seen.pod_groups.items()), len(seen.pod_groups))),
         reserved=dict(order.sample(list(seen.reserved.items()), len(seen.reserved))),
     )
-    one, other = assess(seen, world.now), assess(shuffled, world.now)
-    assert plan(one) == plan(other)
+    one, other = decide(seen, world.now), decide(replace(shuffled, memory=Memory()), world.now)
+    assert one.plan == other.plan
     assert status_of(one, {}) == status_of(other, {})
 
 

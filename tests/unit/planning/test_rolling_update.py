@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelinfer_controller.planning.actions import CreatePod, CreateRevision, DeletePod
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, DeletePod, depends_on
 from planning.world import World, a_role, a_spec, pod_name
 
 
@@ -292,9 +292,11 @@ def test_unless_the_two_rules_let_it_be_replaced_now() -> None:
 
 def test_the_revision_is_stored_before_the_first_pod_that_uses_it() -> None:
     world = World(a_spec(1))
-    stages = world.plan().stages
-    assert isinstance(stages[0][0], CreateRevision)
-    assert isinstance(stages[-1][-1], CreatePod)
+    plan = world.plan()
+    (create,) = plan.groups[0].actions
+    assert isinstance(create, CreatePod)
+    assert [action.revision for action in plan.revisions if isinstance(action, CreateRevision)] == [create.revision]
+    assert depends_on(create, plan.revisions[0])
 
 
 def test_status_counts_tell_about_the_rollout() -> None:
@@ -318,7 +320,7 @@ def test_an_available_group_is_taken_down_only_if_enough_stay_available() -> Non
     world = rolling(4, partition=1)
     world.unready(pod_name(0))  # held back, and not available
     assert taken_down(world) == []
-    assert "waits for the availability rule" in world.condition("UpdateInProgress").message
+    assert "3 groups are available and 3 must stay so (maxUnavailable)" in world.condition("UpdateInProgress").message
     world.start(pod_name(0))
     assert taken_down(world) == [3]
 

@@ -81,7 +81,7 @@ def test_another_owners_name_is_reserved_and_said_so() -> None:
     available = world.condition("Available")
     assert (available.status, available.reason) == ("False", "NameCollision")
     assert "group 1: pod m-1-decode-0-0 belongs to Job x" in available.message
-    assert [a.reason for a in world.plan().announcements] == ["NameCollision"]
+    assert [a.reason for a in world.events()] == ["NameCollision"]
     world.reserved.clear()
     world.settle()
     assert world.pod_names() == [pod_name(0), pod_name(1)]

@@ -4,19 +4,23 @@ import msgspec
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition, PodStatus
-from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.status import ApiFailure, ModelInfer
 from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
-from modelinfer_controller.planning.cause import Failure
 from modelinfer_controller.planning.status import invalid_status, status_of
 from planning.world import NAME, START, World, a_role, a_spec, pod_name
 
 
-def test_the_three_conditions_are_always_present_true_or_false_with_reason_message_and_generation() -> None:
+def test_the_four_conditions_are_always_present_true_or_false_with_reason_message_and_generation() -> None:
     world = World(a_spec(2))
     for _ in range(5):
         world.reconcile()
-        assert [c.type for c in world.status.conditions] == ["Available", "Progressing", "UpdateInProgress"]
+        assert [c.type for c in world.status.conditions] == [
+            "Available",
+            "Progressing",
+            "UpdateInProgress",
+            "Ready",
+        ]
         for condition in world.status.conditions:
             assert condition.status in ("True", "False")
             assert condition.reason
@@ -67,7 +71,7 @@ def test_a_crash_loop_is_named_with_its_exit_code() -> None:
 
 def test_what_the_server_refused_is_the_first_cause() -> None:
     world = World(a_spec(2))
-    quota = Failure("Forbidden", "exceeded quota: gpus")
+    quota = ApiFailure("Forbidden", "exceeded quota: gpus")
     world.reconcile(lambda action: quota if isinstance(action, CreatePod) and action.identity.group == 1 else None)
     world.kubelet()
     world.reconcile(lambda action: quota if isinstance(action, CreatePod) else None)
@@ -105,7 +109,7 @@ def test_messages_do_not_churn_while_nothing_happens() -> None:
         world.pass_time(20)
         world.reconcile()
     assert world.status == first
-    assert "grace period until" in world.condition("Available").message
+    assert "grace period ends at" in world.condition("Available").message
 
 
 def test_the_label_selector_matches_exactly_one_pod_of_each_group() -> None:
@@ -174,12 +178,13 @@ def test_an_invalid_spec_from_the_start_is_not_available() -> None:
         "Available": "False",
         "Progressing": "False",
         "UpdateInProgress": "False",
+        "Ready": "False",
     }
 
 
 def test_the_status_is_the_same_whether_or_not_the_plan_was_carried_out() -> None:
     world = World(a_spec(2))
-    assessment = world.assess()
+    assessment = world.decide()
     before = status_of(assessment, {})
     world.reconcile()
     assert world.status == before
@@ -216,5 +221,6 @@ def test_a_take_down_that_was_refused_is_told_with_the_servers_words() -> None:
     world = World(a_spec(2))
     world.settle()
     world.edit(image="v2")
-    world.reconcile(lambda action: Failure("Forbidden", "no deletes today") if isinstance(action, DeletePod) else None)
+    refused = ApiFailure("Forbidden", "no deletes today")
+    world.reconcile(lambda action: refused if isinstance(action, DeletePod) else None)
     assert "no deletes today" in world.condition("Available").message

@@ -29,7 +29,7 @@ from modelinfer_controller.api.core import (
     Service,
 )
 from modelinfer_controller.api.modelinfer import ModelInferSpec
-from modelinfer_controller.api.status import ModelInferStatus
+from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInferStatus
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import (
     Action,
@@ -41,18 +41,20 @@ from modelinfer_controller.planning.actions import (
     DeletePodGroup,
     DeleteRevision,
     DeleteService,
+    Event,
     PatchPodGroup,
     PatchPodMetadata,
     PatchService,
     Plan,
     RenumberRevision,
+    depends_on,
     group_of,
 )
-from modelinfer_controller.planning.assess import Assessment, assess
-from modelinfer_controller.planning.cause import Failure
+from modelinfer_controller.planning.decide import Decision, decide
+from modelinfer_controller.planning.events import events_of
 from modelinfer_controller.planning.gang import API_VERSIONS
+from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
-from modelinfer_controller.planning.plan import plan
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView, view_pod
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
@@ -139,9 +141,10 @@ class World:
         self.unlabelled: set[str] = set()  # UIDs of pods whose revision nobody can tell for certain any more
         self.has_lost_revisions = False
         self.is_deleted = False
-        self.failures: dict[int | None, Failure] = {}
+        self.failures: dict[int | None, ApiFailure] = {}
         self.status_writes = 0
         self._views: dict[int, tuple[Pod, PodView | None]] = {}
+        self.memory = Memory()
         self._uids = 0
 
     # -- what the controller sees ----------------------------------------------------------------------------------
@@ -173,6 +176,7 @@ class World:
             revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in self.revisions.values()),
             reserved=dict(self.reserved),
             gang_support=self.gang_support,
+            memory=self.memory,
         )
 
     def _view(self, pod: Pod) -> PodView | None:
@@ -181,44 +185,54 @@ class World:
             self._views[id(pod)] = (pod, view_pod(NAME, pod))  # holding the pod keeps its id from being used again
         return self._views[id(pod)][1]
 
-    def assess(self) -> Assessment:
-        return assess(self.observe(), self.now)
+    def decide(self) -> Decision:
+        return decide(self.observe(), self.now)
 
     def plan(self) -> Plan:
-        return plan(self.assess())
+        return self.decide().plan
 
-    def plan_update_revision(self) -> str:
-        return self.assess().update.name
+    def events(self) -> tuple[Event, ...]:
+        """What a pass would tell the user now."""
+        decision = self.decide()
+        return events_of(decision, status_of(decision, self.failures))
+
+    def goal_revision(self) -> str:
+        return self.decide().rules.goal
+
+    def record(self, group: int) -> GroupRecord:
+        return self.owner.record(group)
 
     # -- one reconcile ---------------------------------------------------------------------------------------------
 
     def reconcile(
-        self, refuse: Callable[[Action], Failure | None] = lambda _: None, crash_after: int | None = None
+        self, refuse: Callable[[Action], ApiFailure | None] = lambda _: None, crash_after: int | None = None
     ) -> Plan:
         """Observe, plan, carry out, write the status.
 
         refuse says which actions the server turns down; crash_after: the controller dies after so many writes,
         the status among them.
         """
-        assessment = self.assess()
-        decided = plan(assessment)
+        decision = self.decide()
+        decided = decision.plan
         check_one_writer(decided)
         writes_left = [crash_after if crash_after is not None else 10**9]
-        failures: dict[int | None, Failure] = {}
-        if decided.record_first and not self._write(lambda: self._store(status_of(assessment, {})), writes_left):
+        failures: dict[int | None, ApiFailure] = {}
+        if decided.needs_record and not self._write(lambda: self._store(status_of(decision, {})), writes_left):
             return decided
-        for stage in decided.stages:
-            failed_before = dict(failures)
-            for action in stage:
+        failed: list[Action] = []
+        for step in (decided.revisions, *(step for group in decided.groups for step in group.steps), decided.expired):
+            before = list(failed)
+            for action in step:
                 group = group_of(action)
-                if None in failed_before or (group is not None and group in failed_before):
-                    continue
-                if (failure := refuse(action)) is not None:
+                if any(group_of(one) in (None, group) and depends_on(action, one) for one in before):
+                    failed.append(action)
+                elif (failure := refuse(action)) is not None:
+                    failed.append(action)
                     failures.setdefault(group, failure)
                 elif not self._write(lambda action=action: self.carry_out(action), writes_left):  # type: ignore[misc]
                     return decided
         self.failures = failures
-        self._write(lambda: self._store(status_of(assessment, failures)), writes_left)
+        self._write(lambda: self._store(status_of(decision, failures)), writes_left)
         return decided
 
     @staticmethod
@@ -271,7 +285,7 @@ class World:
                 self.services[name] = patched
             case DeleteService(_, name, uid):
                 assert self.services.pop(name).metadata.uid == uid
-            case CreatePod(identity, name, revision, incarnation):
+            case CreatePod(identity, name, revision, incarnation, _):
                 self._create_pod(identity, name, manifests.pod_body(self.identity, revision, identity, incarnation))
                 assert revision.name in self.revisions, f"{name} is of revision {revision.name}, which is not stored"
             case PatchPodMetadata(_, name, uid, own_labels, annotations):
@@ -447,9 +461,9 @@ class World:
             moved = self.kubelet()
             if decided.actions or moved or self.status_writes > writes:  # each of these calls the controller again
                 self.now += timedelta(seconds=1)
-            elif decided.requeue_at is not None and wait:
-                assert decided.requeue_at > self.now, "asks to be called again at a time that is over"
-                self.now = decided.requeue_at
+            elif decided.wake_at is not None and wait:
+                assert decided.wake_at > self.now, "asks to be called again at a time that is over"
+                self.now = decided.wake_at
             else:
                 return
         raise AssertionError(f"still not settled after {limit} reconciles: {decided.actions[:5]}")

@@ -1,0 +1,237 @@
+"""When what the API server refused is tried again.
+
+What is refused waits by itself, and nothing waits with it that could succeed. Refusals of one action, of one group and
+of one ModelInfer (of a whole namespace, where a quota is full) each close a gate, for 1 s at first and at most a
+minute; a success opens it. This is pacing, not a decision: a restart of the controller forgets it, and tries
+everything once more.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from modelinfer_controller.api.core import ObjectMeta
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.planning.actions import Action, GroupPlan, group_of, name_of
+
+FIRST_WAIT = 1.0  # seconds
+LONGEST_WAIT = 60.0  # how long a fixed quota or webhook goes unnoticed at most
+NAME_WAIT = 30.0  # a foreign object without our label is gone, and nobody hears of it
+REFUSALS_PER_PASS = 4  # of one kind of write: a full quota is not asked ten thousand times
+
+QUOTA_EXCEEDED = "QuotaExceeded"
+NAME_COLLISION = "NameCollision"
+
+Kind = type[Action]
+
+
+@dataclass(slots=True)
+class Gate:
+    """Closed until `due`, in seconds of the loop's clock. refusals: since the last success.
+
+    is_exempt: it is of a recreation, which the gates of a whole kind of write do not hold up.
+    """
+
+    refusals: int = 0
+    refused_at: float = 0.0
+    due: float = 0.0
+    failure: ApiFailure | None = None
+    is_exempt: bool = False
+
+    def close(self, now: float, failure: ApiFailure, first: float = FIRST_WAIT) -> None:
+        self.refusals += 1
+        self.refused_at = now
+        self.due = now + min(first * 2 ** (self.refusals - 1), LONGEST_WAIT)
+        self.failure = failure
+
+    def is_closed(self, now: float) -> bool:
+        return now < self.due
+
+
+@dataclass
+class OwnerPacing:
+    """Of one ModelInfer, by UID. actions: what was refused last time; by kind and name of the object."""
+
+    generation: int = 0
+    actions: dict[tuple[Kind, str], Gate] = field(default_factory=dict)
+    groups: dict[tuple[int | None, Kind], Gate] = field(default_factory=dict)
+    kinds: dict[Kind, Gate] = field(default_factory=dict)
+
+
+@dataclass
+class Namespace:
+    """kinds: of which a quota is full. ended_at: when a creation was refused because the namespace is being deleted."""
+
+    kinds: dict[Kind, Gate] = field(default_factory=dict)
+    ended_at: datetime | None = None
+
+
+class Pacing:
+    """One for the process. now: seconds of a clock that never goes back; clock: the time of day, for people."""
+
+    def __init__(self, now: Callable[[], float], clock: Clock) -> None:
+        self._now = now
+        self._clock = clock
+        self._owners: dict[str, OwnerPacing] = {}
+        self._namespaces: dict[str, Namespace] = {}
+
+    def of(self, model_infer: ObjectMeta) -> "PassPacing":
+        """For one pass over a ModelInfer. An edit of the spec is a reason to try again at once."""
+        owner = self._owners.setdefault(model_infer.uid, OwnerPacing())
+        if owner.generation != model_infer.generation:
+            owner.generation = model_infer.generation
+            owner.kinds.clear()
+        namespace = self._namespaces.setdefault(model_infer.namespace, Namespace())
+        return PassPacing(owner, namespace, self._now, self._clock, model_infer.creation_timestamp)
+
+    def deferred_groups(self, uid: str) -> tuple[int, ...]:
+        """Groups of which something was refused, in the order of their next turns: others come before them."""
+        owner = self._owners.get(uid)
+        if owner is None:
+            return ()
+        last = {group: gate.refused_at for (group, _), gate in owner.groups.items() if group is not None}
+        return tuple(sorted(last, key=lambda group: (last[group], group)))
+
+    def forget(self, uid: str) -> None:
+        self._owners.pop(uid, None)
+
+    def quota_freed(self, namespace: str) -> None:
+        """Something that a quota counts is gone."""
+        if namespace not in self._namespaces:
+            return
+        self._namespaces[namespace].kinds.clear()
+        for owner in self._owners.values():
+            for gates in (owner.actions, owner.groups):
+                for gate in gates.values():
+                    if gate.failure is not None and gate.failure.reason == QUOTA_EXCEEDED:
+                        gate.due = 0.0
+
+
+class PassPacing:
+    """Says of each action of a pass whether it may be tried, and hears what came of it."""
+
+    def __init__(
+        self,
+        owner: OwnerPacing,
+        namespace: Namespace,
+        now: Callable[[], float],
+        clock: Clock,
+        created_at: datetime | None,
+    ) -> None:
+        self._owner = owner
+        self._namespace = namespace
+        self._now = now
+        self._clock = clock
+        self._created_at = created_at
+        self._refusals: dict[Kind, int] = {}
+        self._successes: set[Kind] = set()
+        self._held: set[Kind] = set()
+
+    def keep_only(self, actions: Iterable[Action]) -> None:
+        """Forget refusals of what is not wanted any more."""
+        wanted = {(type(action), name_of(action)) for action in actions}
+        for key in [key for key in self._owner.actions if key not in wanted]:
+            del self._owner.actions[key]
+        groups = {(group_of(action), type(action)) for action in actions}
+        for group in [group for group in self._owner.groups if group not in groups]:
+            del self._owner.groups[group]
+
+    def refusal_of(self, action: Action, plan: GroupPlan | None) -> ApiFailure | None:
+        """Why the action is not tried now: what was refused; or None where it may be tried. plan: its group's."""
+        now, kind = self._now(), type(action)
+        gates: list[Gate | None] = [
+            self._owner.actions.get((kind, name_of(action))),
+            self._owner.groups.get((group_of(action), kind)),
+        ]
+        if plan is not None and not plan.is_recreating:
+            gates += [self._owner.kinds.get(kind), self._namespace.kinds.get(kind)]
+            if self._refusals.get(kind, 0) >= REFUSALS_PER_PASS:
+                self._held.add(kind)
+                return self._last(kind)
+        return next((gate.failure for gate in gates if gate is not None and gate.is_closed(now)), None)
+
+    def _last(self, kind: Kind) -> ApiFailure | None:
+        refused = [gate.failure for (one, _), gate in self._owner.actions.items() if one is kind]
+        return refused[-1] if refused else None
+
+    def succeeded(self, action: Action) -> None:
+        kind = type(action)
+        self._owner.actions.pop((kind, name_of(action)), None)
+        self._owner.groups.pop((group_of(action), kind), None)
+        self._owner.kinds.pop(kind, None)
+        self._namespace.kinds.pop(kind, None)
+        self._successes.add(kind)
+
+    def refused(self, action: Action, plan: GroupPlan, failure: ApiFailure) -> bool:
+        """Whether this is news: the action was not refused before."""
+        now, kind, name = self._now(), type(action), name_of(action)
+        gate = self._owner.actions.setdefault((kind, name), Gate())
+        first = NAME_WAIT if failure.reason == NAME_COLLISION else FIRST_WAIT
+        gate.close(now, _since(gate, failure), first)
+        gate.is_exempt = plan.is_recreating
+        if failure.reason != NAME_COLLISION:
+            self._owner.groups.setdefault((group_of(action), kind), Gate()).close(now, failure)
+            self._refusals[kind] = self._refusals.get(kind, 0) + 1
+        return gate.refusals == 1
+
+    def end(self) -> None:
+        """The pass is over: a kind of write of which nothing succeeded, and many were refused, waits as a whole."""
+        now = self._now()
+        for kind, count in self._refusals.items():
+            failure = self._last(kind)
+            if count < REFUSALS_PER_PASS or kind in self._successes or failure is None:
+                continue
+            kinds = self._namespace.kinds if failure.reason == QUOTA_EXCEEDED else self._owner.kinds
+            kinds.setdefault(kind, Gate()).close(now, failure)
+
+    def failures(self) -> dict[int | None, ApiFailure]:
+        """What is refused and waits to be tried again: the first of each group."""
+        found: dict[int | None, ApiFailure] = {}
+        for gate in self._owner.actions.values():
+            if gate.failure is not None:
+                found.setdefault(gate.failure.group, gate.failure)
+        return found
+
+    def wait(self) -> float | None:
+        """Seconds until the next of it may be tried; None where nothing waits."""
+        now = self._now()
+        dues = [*self._dues(now)]
+        if self._held - {kind for kind, gate in self._all_kinds() if gate.is_closed(now)}:
+            dues.append(now)
+        return max(0.0, min(dues) - now) if dues else None
+
+    def _dues(self, now: float) -> Iterator[float]:
+        kinds = dict(self._all_kinds())
+        for (kind, _), gate in self._owner.actions.items():
+            group = gate.failure.group if gate.failure is not None else None
+            of_group = self._owner.groups.get((group, kind))
+            of_kind = None if gate.is_exempt else kinds.get(kind)
+            yield max(one.due for one in (gate, of_group, of_kind) if one is not None)
+        yield from (gate.due for gate in kinds.values() if gate.is_closed(now))
+
+    def _all_kinds(self) -> Iterator[tuple[Kind, Gate]]:
+        yield from self._owner.kinds.items()
+        yield from self._namespace.kinds.items()
+
+    @property
+    def may_create(self) -> bool:
+        """Whether the namespace takes anything new. One that is made again after it ended has newer ModelInfers."""
+        ended_at = self._namespace.ended_at
+        return ended_at is None or (self._created_at is not None and self._created_at > ended_at)
+
+    def namespace_ends(self) -> bool:
+        """A creation was refused because the namespace is being deleted. Whether this is news."""
+        is_news, self._namespace.ended_at = self.may_create, self._clock.now()
+        return is_news
+
+    def time(self) -> datetime:
+        """The time of day, in seconds."""
+        return self._clock.now().replace(microsecond=0)
+
+
+def _since(gate: Gate, failure: ApiFailure) -> ApiFailure:
+    """What goes on being refused is so since it was first."""
+    if gate.failure is None or gate.failure.reason != failure.reason:
+        return failure
+    return ApiFailure(failure.reason, failure.message, failure.action, failure.group, gate.failure.since)

@@ -1,0 +1,158 @@
+"""The decision: from what is observed of a ModelInfer, and the time, to what is done now and what its status says.
+
+Everything that decides asks this one function: the controller, `plan`, `explain`, `simulate`, the metrics.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelinfer_controller.planning import portions
+from modelinfer_controller.planning.actions import GroupPlan, Plan
+from modelinfer_controller.planning.desired import Desired, Revisions, desired_of, resolve_revisions
+from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.identify import identify_groups, new_group
+from modelinfer_controller.planning.memo import memoized
+from modelinfer_controller.planning.needs.group_needs import Needs, needs_of, removed, replaced
+from modelinfer_controller.planning.observed import Observed, Owner
+from modelinfer_controller.planning.progress import Progress, is_halted, progress_of
+from modelinfer_controller.planning.recovery import recover
+from modelinfer_controller.planning.recovery_limit import limit_recreations
+from modelinfer_controller.planning.revision_history import expired_revisions, missing_revisions
+from modelinfer_controller.planning.rollout_budget import RolloutBudget, budget_of
+from modelinfer_controller.planning.update import GroupState, Rule, Update, UpdateRules, plan_update, was_updating
+
+NOTHING_RESERVED: Mapping[tuple[str, str], str] = {}
+ACTIONS_PER_PASS = 2048  # then it is decided anew, so that pods that fail meanwhile are heard
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """All that was concluded from one snapshot. `events_of` and `status_of` say it to people.
+
+    groups: every ordinal of which there is anything, and those that are created now; other ordinals below replicas
+    never were. needs: of the groups that live on. plan: what to do now.
+    """
+
+    observed: Observed
+    now: datetime
+    desired: Desired
+    groups: Mapping[int, Group]
+    rules: UpdateRules
+    update: Update
+    progress: Progress
+    needs: Mapping[int, Needs]
+    plan: Plan
+
+    @property
+    def owner(self) -> Owner:
+        return self.observed.owner
+
+    @property
+    def revisions(self) -> Revisions:
+        return self.desired.revisions
+
+    @property
+    def budget(self) -> RolloutBudget:
+        return self.rules.budget
+
+    def group(self, ordinal: int) -> Group:
+        """The group of an ordinal below replicas, also if it never was."""
+        return self.groups.get(ordinal) or new_group(self.desired, ordinal)
+
+    def is_available(self, ordinal: int) -> bool:
+        group = self.groups.get(ordinal)
+        return group is not None and group.is_available
+
+    def revision_name(self, ordinal: int) -> str:
+        """Of the revision that the group is at or, if it never was, is created at."""
+        group = self.groups.get(ordinal)
+        return (group.revision if group is not None else self.desired.revision_for_new(ordinal)).name
+
+
+def decide(observed: Observed, now: datetime) -> Decision:
+    """Decide from one snapshot. Pure: the same snapshot and time give the same decision.
+
+    The plan is empty where the world is as specified, and for a ModelInfer that is being deleted. Time and memory are
+    bounded by what exists and by ACTIONS_PER_PASS, whatever numbers the spec holds.
+    """
+    owner = observed.owner
+    revisions = resolve_revisions(observed)
+    hold = _hold(owner, revisions)
+    desired = desired_of(observed, revisions, holds_updates=hold is not None)
+    groups = {group.ordinal: _recovered(observed, group, now) for group in identify_groups(observed, desired)}
+    groups = limit_recreations(groups, now)
+
+    rules = UpdateRules(
+        revisions.goal.name, revisions.current.name, budget_of(owner.spec), was_updating(owner.status), hold
+    )
+    update = plan_update({ordinal: state_of(group) for ordinal, group in groups.items()}, rules)
+    progress = progress_of(owner, revisions, groups, rules, now)
+    if progress.has_just_failed:
+        update = replace(update, replaced=())
+
+    groups |= {o: recover(new_group(desired, o, groups[o]), now) for o in update.replaced if not groups[o].pods}
+    going = {o: _taken_down(groups[o], update, now, goal=rules.goal) for o in _going(update, groups)}
+    needs = {o: _needed(observed, group, now) for o, group in groups.items() if o not in going}
+    for ordinal in portions.never_made(update.target, groups, needs, going, ACTIONS_PER_PASS):
+        groups[ordinal] = recover(new_group(desired, ordinal), now)
+        needs[ordinal] = needs_of(groups[ordinal], observed.reserved or NOTHING_RESERVED, now)
+
+    decision = Decision(observed, now, desired, dict(sorted(groups.items())), rules, update, progress, needs, Plan())
+    observed.memory.keep_only(groups)
+    return decision if owner.metadata.is_terminating else replace(decision, plan=_plan(decision, going))
+
+
+def _hold(owner: Owner, revisions: Revisions) -> Rule | None:
+    """Why no group is replaced for an update at all, or None."""
+    if owner.spec.paused:
+        return Rule.PAUSED
+    return Rule.HALTED if is_halted(owner.spec, owner.status, revisions.goal.name) else None
+
+
+_recover = memoized(recover, is_final=lambda group: group.is_final)
+_needs_of = memoized(needs_of, is_final=lambda needs: needs.is_final)
+
+
+def _recovered(observed: Observed, group: Group, now: datetime) -> Group:
+    return _recover(observed.memory, group.ordinal, group, now=now)
+
+
+def _needed(observed: Observed, group: Group, now: datetime) -> Needs:
+    return _needs_of(observed.memory, group.ordinal, group, observed.reserved or NOTHING_RESERVED, now=now)
+
+
+def state_of(group: Group) -> GroupState:
+    return GroupState(
+        ordinal=group.ordinal,
+        revision=group.revision.name,
+        exists=group.exists,
+        is_available=group.is_available,
+        is_draining=group.is_draining,
+    )
+
+
+def _going(update: Update, groups: Mapping[int, Group]) -> Iterator[int]:
+    yield from (ordinal for ordinal in update.replaced if groups[ordinal].pods)
+    yield from update.removed
+
+
+def _taken_down(group: Group, update: Update, now: datetime, *, goal: str) -> GroupPlan:
+    if group.ordinal in update.target:
+        return replaced(group, goal, now)
+    is_suspended = group.desired.spec.suspend
+    return removed(group, "the ModelInfer is suspended" if is_suspended else "is of a group beyond spec.replicas", now)
+
+
+def _plan(decision: Decision, going: Mapping[int, GroupPlan]) -> Plan:
+    observed, groups = decision.observed, decision.groups
+    living = {ordinal: needs.plan for ordinal, needs in decision.needs.items()}
+    wakes = [plan.wake_at for plan in (*going.values(), *living.values())]
+    chosen, is_whole = portions.chosen(going, living, groups, observed.deferred_groups, ACTIONS_PER_PASS)
+    return Plan(
+        revisions=tuple(missing_revisions(observed, decision.revisions, groups.values())),
+        groups=chosen,
+        expired=tuple(expired_revisions(observed, decision.revisions, groups)),
+        is_whole=is_whole,
+        wake_at=min((at for at in (*wakes, decision.progress.wake_at) if at is not None), default=None),
+    )

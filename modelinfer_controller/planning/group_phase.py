@@ -1,0 +1,38 @@
+"""What a group is at, in one word: for metrics, the tree, explanations and simulations alike."""
+
+from enum import StrEnum
+
+from modelinfer_controller.planning.decide import Decision
+
+
+class GroupPhase(StrEnum):
+    """Exactly one at a time. The values are the metric's."""
+
+    AVAILABLE = "available"
+    STARTING = "starting"  # every pod has its node
+    PENDING = "pending"  # pods are to be created, or wait for a node
+    RECREATING = "rebuilding"  # after a failure
+    BACKING_OFF = "backing_off"  # a recreation waits for its time
+    DRAINING = "draining"  # its pods finish their requests before they go
+    TERMINATING = "terminating"  # replaced, or not to be any more
+
+
+def group_phase(decision: Decision, ordinal: int) -> GroupPhase:
+    """Of an ordinal among decision.groups; one that never was is pending."""
+    group = decision.groups.get(ordinal)
+    if group is None:
+        return GroupPhase.PENDING
+    if group.is_draining:
+        return GroupPhase.DRAINING
+    if ordinal not in decision.needs or group.is_going_away:
+        return GroupPhase.TERMINATING
+    if group.is_available:
+        return GroupPhase.AVAILABLE
+    recovery = group.recovery
+    if recovery.recreations or any(not one.is_complete for one in recovery.record.recreations.values()):
+        return GroupPhase.RECREATING
+    if any(delayed.is_backoff for delayed in recovery.delayed):
+        return GroupPhase.BACKING_OFF
+    if not group.live_pods or not all(pod.is_scheduled for pod in group.live_pods):
+        return GroupPhase.PENDING
+    return GroupPhase.STARTING

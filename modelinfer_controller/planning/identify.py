@@ -1,0 +1,101 @@
+"""Which groups there are, and at which revision each is."""
+
+from collections.abc import Iterable, Iterator
+
+from modelinfer_controller.api.core import PodGroup, Service
+from modelinfer_controller.api.status import GroupRecord
+from modelinfer_controller.planning.desired import Desired
+from modelinfer_controller.planning.group import Group, is_recorded
+from modelinfer_controller.planning.memo import memoized
+from modelinfer_controller.planning.observed import NO_RECORD, Observed, PodGroupKey
+from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.revision import Revision
+
+
+def identify_groups(observed: Observed, desired: Desired) -> Iterator[Group]:
+    """Every ordinal of which there is anything: pods, a record, Services or PodGroups. In order.
+
+    Complexity: linear in what exists, whatever number spec.replicas is.
+    """
+    records = observed.owner.records
+    pods, services, pod_groups = observed.pods_by_group, observed.services_by_group, observed.pod_groups_by_group
+    for ordinal in sorted({*pods, *records, *services, *pod_groups}):
+        record = _same_record(observed, ordinal, records.get(ordinal, NO_RECORD))
+        yield _identify(
+            observed.memory,
+            ordinal,
+            desired,
+            ordinal,
+            record,
+            pods.get(ordinal, ()),
+            services.get(ordinal, ()),
+            pod_groups.get(ordinal, ()),
+        )
+
+
+def _same_record(observed: Observed, ordinal: int, record: GroupRecord) -> GroupRecord:
+    """A record that was decoded anew is taken for the one that it equals."""
+    known: GroupRecord | None = observed.memory.records.get(ordinal)
+    if known is not None and (known is record or known == record):
+        return known
+    observed.memory.records[ordinal] = record
+    return record
+
+
+def identify(
+    desired: Desired,
+    ordinal: int,
+    record: GroupRecord,
+    pods: tuple[PodView, ...],
+    services: tuple[Service, ...],
+    pod_groups: tuple[tuple[PodGroupKey, PodGroup], ...],
+) -> Group:
+    """The group at the revision that it has or is to be made at."""
+    revision = _revision(desired, ordinal, record, pods)
+    is_free = not desired.is_held(ordinal) and not desired.holds_updates
+    return Group(
+        desired=desired,
+        ordinal=ordinal,
+        revision=revision,
+        stored_record=record,
+        record=record if record.revision == revision.name else GroupRecord(revision=revision.name),
+        pods=pods,
+        services=services,
+        pod_groups=pod_groups,
+        is_waiting=is_free and revision.name != desired.revisions.goal.name,
+    )
+
+
+_identify = memoized(identify)
+
+
+def new_group(desired: Desired, ordinal: int, like: Group | None = None) -> Group:
+    """A group that is to be made from nothing, or anew at the goal revision; `like` says what else there is of it."""
+    revision = desired.revision_for_new(ordinal) if like is None else desired.revisions.goal
+    return Group(
+        desired=desired,
+        ordinal=ordinal,
+        revision=revision,
+        stored_record=NO_RECORD if like is None else like.stored_record,
+        record=GroupRecord(revision=revision.name),
+        services=() if like is None else like.services,
+        pod_groups=() if like is None else like.pod_groups,
+    )
+
+
+def _revision(desired: Desired, ordinal: int, record: GroupRecord, pods: Iterable[PodView]) -> Revision:
+    """What its live pods run; with none, what its record says; else what new groups are made at."""
+    revisions = desired.revisions
+    live = sorted((pod for pod in pods if not pod.is_terminating), key=lambda pod: (pod.created_at, pod.name))
+    if live:
+        found = [pod.revision for pod in live if pod.revision]
+        name = record.revision if record.revision in found or not found else found[0]
+        # Pods without the label are taken for what ran before the update, and updated.
+        return revisions.named(name) if name else revisions.current
+    if not record.revision:
+        return desired.revision_for_new(ordinal)
+    if is_recorded(record) or desired.is_held(ordinal):
+        return revisions.named(record.revision)
+    if desired.holds_updates:
+        return revisions.current if record.revision == revisions.current.name else revisions.goal
+    return revisions.goal  # it was taken down for an update, whose revision may have changed since
