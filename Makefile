@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo test venv lint unit sim integration e2e bench fuzz lock
+.PHONY: docs demo test venv lint unit sim integration e2e bench fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -34,6 +34,9 @@ demo: $(DEMO_VENV) ## A ModelInfer on a control plane with simulated nodes, live
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+plugin: venv ## dist/kubectl-modelinfer, one file that Python alone runs, and the manifest for krew
+	PYTHONPATH=hack $(BIN)/python -m plugin $(ARGS)
 
 lock: ## Resolve pyproject.toml anew into requirements.lock; the other locks are the parts of it that the image and the demo need
 	$(COMPILE) --extra dev -o requirements.lock pyproject.toml

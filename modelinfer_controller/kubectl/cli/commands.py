@@ -221,6 +221,8 @@ def plan(
     "-f", "--filename", multiple=True, required=True, metavar="FILE", help="A manifest; the next ones change it."
 )
 @click.option("--nodes", type=click.IntRange(min=0), default=10, show_default=True, help="How many nodes there are.")
+@click.option("--node", "capacity", multiple=True, metavar="RESOURCE=QUANTITY,...",
+              help="What each node has.  [default: cpu=96,memory=1Ti,pods=110,nvidia.com/gpu=8]")  # fmt: skip
 @click.option("--start", default="90s", show_default=True, metavar="DURATION", help="How long a pod takes to be ready: "
               "90s, or 90s±30s.")  # fmt: skip
 @click.option("--fail", multiple=True, metavar="group=N@DURATION", help="A pod of group N fails so long after the last "
@@ -231,6 +233,7 @@ def plan(
 def simulate(
     filename: tuple[str, ...],
     nodes: int,
+    capacity: tuple[str, ...],
     start: str,
     fail: tuple[str, ...],
     seed: int,
@@ -242,7 +245,7 @@ def simulate(
     from modelinfer_controller.kubectl.verbs.simulate import show_simulation
 
     quiet()
-    return show_simulation(filename, nodes, start, fail, seed, plot, output)
+    return show_simulation(filename, nodes, capacity, start, fail, seed, plot, output)
 
 
 def _fleet_options(command: F) -> F:

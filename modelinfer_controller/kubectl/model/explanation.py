@@ -16,6 +16,7 @@ from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.conditions import GANG_SCHEDULING
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
@@ -129,7 +130,10 @@ def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Ap
     if meta.is_terminating:
         kept = f"; its finalizers: {', '.join(meta.finalizers)}" if meta.finalizers else ""
         yield f"it is being deleted, and gets no new pods{kept}"
-    if status.observed_generation < meta.generation:
+    for condition in status.conditions:
+        if condition.type == GANG_SCHEDULING and condition.status == "False":
+            yield f"{condition.reason}: {condition.message}"
+    if status.observed_generation < meta.generation and not meta.is_terminating:
         seen = f"generation {status.observed_generation}" if status.is_written else "nothing of it"
         yield (
             f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
@@ -151,7 +155,7 @@ def _group(
     return GroupExplanation(
         ordinal=ordinal,
         revision=group.revision.name,
-        since=since(group, snapshot),
+        since=since(group, snapshot, is_alone=_is_alone(ordinal, found)),
         reason=cause.reason,
         message=cause.message,
         details=tuple(dict.fromkeys(_details(group, snapshot, diagnostics, cause.message))),
@@ -167,14 +171,25 @@ def _log(group: Group, diagnostics: Diagnostics, message: str) -> tuple[str, ...
     return (f"pod {name} ended with:", *diagnostics.last_words[name]) if name is not None else ()
 
 
-def since(group: Group, snapshot: Snapshot) -> datetime | None:
-    """The earliest moment at which something that the group lacks now went or failed to come."""
+def _is_alone(ordinal: int, found: Decision) -> bool:
+    """Whether no other group is unavailable, so that the condition tells of this one."""
+    return [o for o in range(found.budget.replicas) if not found.is_available(o)] == [ordinal]
+
+
+def since(group: Group, snapshot: Snapshot, *, is_alone: bool) -> datetime | None:
+    """The earliest moment at which something that the group lacks now went or failed to come.
+
+    A pod's own times start anew with each restart of a container; the condition of the only group that is not
+    available does not.
+    """
+    available = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
+    if is_alone and available is not None and available.status == "False" and available.last_transition_time:
+        return available.last_transition_time
     moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in group.pods if not pod.is_ready]
     moments += [one.at for one in group.record.recreations.values() if one.at and not one.is_complete]
     if not moments and not group.pods:
-        condition = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
-        is_told = condition is not None and condition.status == "False"
-        return condition.last_transition_time if condition is not None and is_told else None
+        is_told = available is not None and available.status == "False"
+        return available.last_transition_time if available is not None and is_told else None
     return min(moments, default=None)
 
 

@@ -6,6 +6,7 @@ from statistics import median
 
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.explanation import actions_text
+from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
 from modelinfer_controller.planning.cause import cause_of
@@ -94,7 +95,7 @@ def forecast(observed: Observed, first: Decision, changes: tuple[Change, ...]) -
         revision=seen.first.revisions.update.name,
         is_new_revision=not seen.first.revisions.update.is_stored,
         steps=tuple(_step(step, first) for step in seen.steps),
-        obstacle="" if seen.is_finished else _obstacle(seen.last),
+        obstacle=_refusal(first) if seen.is_finished else _obstacle(seen.last),
     )
 
 
@@ -151,6 +152,13 @@ def _step(step: Step, first: Decision) -> ForecastStep:
         created_pods=sum(isinstance(action, CreatePod) for action in step.actions),
         text=actions_text(step.actions),
     )
+
+
+def _refusal(first: Decision) -> str:
+    """What the server has just refused of what is to be done, "" where it refused nothing."""
+    for ordinal, failure in refusals(first).items():
+        return f"group {ordinal}: the server refuses it: {failure.message}"
+    return ""
 
 
 def _obstacle(last: Decision) -> str:

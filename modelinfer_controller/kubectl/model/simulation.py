@@ -25,10 +25,12 @@ from modelinfer_controller.planning.preview import is_as_specified
 from modelinfer_controller.simulator.apiserver.cel_rules import Unsupported
 from modelinfer_controller.simulator.apiserver.status_errors import StatusError
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.nodes.node import NodeShape
 from modelinfer_controller.simulator.nodes.stages import Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
 
 NAMESPACE = "default"
+NODE_CAPACITY = {"cpu": "96", "memory": "1Ti", "pods": "110", "nvidia.com/gpu": "8"}  # of a usual node with GPUs
 ABSENT = "Absent"
 AVAILABLE = "Available"
 
@@ -43,10 +45,11 @@ class GroupFailure:
 
 @dataclass(frozen=True)
 class Scenario:
-    """start, spread: each pod is ready a random time of start - spread .. start + spread after its start."""
+    """capacity: of each node. A pod is ready a random time of start - spread .. start + spread after its start."""
 
     manifests: Sequence[Manifest]
     nodes: int = 10
+    capacity: Mapping[str, str] = field(default_factory=lambda: NODE_CAPACITY)
     start: timedelta = timedelta(seconds=90)
     spread: timedelta = timedelta(0)
     failures: Sequence[GroupFailure] = ()
@@ -176,10 +179,14 @@ def _cluster(scenario: Scenario) -> SimulatedControlPlane:
     crd = crd_path()
     try:
         return SimulatedControlPlane(
-            scenario.seed, nodes=scenario.nodes, definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
+            scenario.seed, nodes=_shapes(scenario), definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
         )
     except (StatusError, Unsupported) as error:
         raise failure(f"cannot simulate: {error}") from error
+
+
+def _shapes(scenario: Scenario) -> list[NodeShape]:
+    return [NodeShape(f"node-{number}", capacity=scenario.capacity) for number in range(scenario.nodes)]
 
 
 def _behaviour(pod: PlainObject, scenario: Scenario) -> Behaviour:

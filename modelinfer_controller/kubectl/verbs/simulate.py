@@ -7,7 +7,7 @@ from datetime import timedelta
 from modelinfer_controller.api.duration import parse_duration
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import read_manifests
-from modelinfer_controller.kubectl.model.simulation import GroupFailure, Scenario, simulate
+from modelinfer_controller.kubectl.model.simulation import NODE_CAPACITY, GroupFailure, Scenario, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
 from modelinfer_controller.kubectl.render.output import show, write_file
 from modelinfer_controller.kubectl.render.simulation import simulation_lines
@@ -20,6 +20,7 @@ _FAILURE = re.compile(r"group=(\d+)@(.+)")
 def show_simulation(
     paths: Sequence[str],
     nodes: int,
+    capacity: Sequence[str],
     start: str,
     failures: Sequence[str],
     seed: int,
@@ -31,13 +32,24 @@ def show_simulation(
     manifests = read_manifests(paths)
     if len({manifest.name for manifest in manifests}) > 1:
         raise failure("the manifests must be of one ModelInfer")
-    scenario = Scenario(manifests, nodes, mean, spread, [_failure(each) for each in failures], seed)
+    scenario = Scenario(
+        manifests, nodes, _capacity(capacity), mean, spread, [_failure(each) for each in failures], seed
+    )
     timeline = run_in_virtual_time(simulate(scenario))
     if svg is not None:
         write_file(svg, plot(timeline))
     told = simulation_of(timeline)
     show("Simulation", told, output, lambda terminal: simulation_lines(told, terminal))
     return 0 if timeline.is_finished else 1
+
+
+def _capacity(given: Sequence[str]) -> dict[str, str]:
+    """The usual node's, with what is given in its place."""
+    pairs = [each.partition("=") for text in given for each in text.split(",")]
+    for name, _, quantity in pairs:
+        if not (name and quantity):
+            raise failure("--node: it is of the form nvidia.com/gpu=8,cpu=96")
+    return {**NODE_CAPACITY, **{name: quantity for name, _, quantity in pairs}}
 
 
 def _start(text: str) -> tuple[timedelta, timedelta]:

@@ -1,0 +1,1 @@
+"""Builds `kubectl-modelinfer` as one file, and the manifest that krew installs it by."""
