@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo test venv lint unit sim integration e2e bench fuzz lock plugin
+.PHONY: docs demo test venv lint unit coverage sim integration e2e bench fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -56,6 +56,11 @@ lint: venv
 
 unit: venv
 	$(BIN)/pytest tests/unit $(ARGS)
+	$(MAKE) coverage
+
+coverage: venv ## Every branch of the caches and the work queue is taken by their own tests
+	$(BIN)/coverage run -m pytest tests/unit/kube/cache tests/unit/kube/workqueue
+	$(BIN)/coverage report
 
 sim: venv
 	$(BIN)/pytest tests/sim $(ARGS)

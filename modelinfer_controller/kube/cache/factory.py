@@ -35,14 +35,6 @@ class SharedInformerFactory:
         self._use_streaming_list = use_streaming_list
         self._informers: list[AnyInformer] = []
 
-    @property
-    def informers(self) -> tuple[AnyInformer, ...]:
-        return tuple(self._informers)
-
-    @property
-    def has_synced(self) -> bool:
-        return all(informer.has_synced for informer in self._informers)
-
     async def wait_for_sync(self) -> None:
         for informer in self._informers:
             await informer.wait_for_sync()

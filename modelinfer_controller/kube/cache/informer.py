@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from typing import Generic, NoReturn, TypeVar
 
 from modelinfer_controller.api.core import KubeObject
-from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, Handlers, ResourceEventHandler
 from modelinfer_controller.kube.cache.reflector import Reflector, ReflectorCounters
@@ -158,17 +157,17 @@ class SharedInformer(Generic[T]):
         self._synced.clear()
         self._forbidden.clear()
         self._unlisted_scopes = {source.namespace for source in self._sources}
-        for key in self._store.object_names():
-            self._delete_unseen(key)
+        for obj in self._store.list():
+            self._delete_unseen(obj)
 
     # ReflectorSink
 
     async def replace(self, objects: Sequence[T], namespace: str | None) -> None:
         """See `ReflectorSink.replace`. Deletions come first, so that no name or quota is held twice."""
         listed = {obj.metadata.object_name for obj in objects}
-        for key in self._store.object_names():
-            if key not in listed and namespace in (None, key.namespace):
-                self._delete_unseen(key)
+        for obj in self._store.list(namespace):
+            if obj.metadata.object_name not in listed:
+                self._delete_unseen(obj)
         is_initial = namespace in self._unlisted_scopes
         for position, obj in enumerate(objects, start=1):
             self._put(obj, is_in_initial_list=is_initial)
@@ -204,7 +203,7 @@ class SharedInformer(Generic[T]):
         key = obj.metadata.object_name
         previous = self._store.get(key)
         if previous is not None and previous.metadata.uid != obj.metadata.uid:
-            self._delete_unseen(key)
+            self._delete_unseen(previous)
             previous = None
         if previous is None:
             self._store.put(obj)
@@ -213,10 +212,10 @@ class SharedInformer(Generic[T]):
             self._store.put(obj)
             self._handlers.updated(previous, obj)
 
-    def _delete_unseen(self, key: ObjectName) -> None:
-        previous = self._store.remove(key)
-        if previous is not None:
-            self._handlers.deleted(DeletedFinalStateUnknown(key, previous))
+    def _delete_unseen(self, obj: T) -> None:
+        key = obj.metadata.object_name
+        self._store.remove(key)
+        self._handlers.deleted(DeletedFinalStateUnknown(key, obj))
 
     def _retire_reflectors(self) -> None:
         self._counted = self.counters

@@ -547,6 +547,20 @@ async def test_an_optional_resource_that_fails_holds_up_nobody_for_long(is_disco
         assert informer.problem == ""
 
 
+async def test_an_optional_resource_that_stays_forbidden_goes_on_saying_so() -> None:
+    api = FakeApi()
+    api.list_faults.extend([status(403, "Forbidden")] * 6)
+    factory = SharedInformerFactory(Client(api), random=random.Random(1))
+    informer = factory.discovered_informer(THINGS)
+    assert informer.informer.last_sync_resource_version == ""
+    async with at_work(factory):
+        await asyncio.sleep(15)
+        assert informer.problem == "the controller may not list things.test.io in all namespaces"
+        await asyncio.sleep(200)
+        assert informer.is_served
+        assert informer.lister.get(ObjectName("ns", "a")) is None
+
+
 async def test_a_discovery_that_is_forbidden_is_told_at_once() -> None:
     api, served = FakeApi(), list[bool]()
     api.discovery_faults.append(status(403, "Forbidden"))

@@ -187,6 +187,16 @@ async def test_shut_down_releases_waiting_workers() -> None:
     assert [type(result) for result in results] == [QueueShutDown] * 3
 
 
+async def test_shut_down_in_the_tick_in_which_a_worker_is_cancelled() -> None:
+    queue = WorkQueue[str]()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    worker.cancel()
+    queue.shut_down()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+
+
 async def test_drain_waits_for_queued_and_for_working_items() -> None:
     queue = WorkQueue[str]()
     ended: dict[str, float] = {}
