@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from controlplane.kubectl import find_kubectl
-from models import DOMAIN, model, role
+from models import model, role
 from plugin import BIN, Plugin
 from user import User
 
@@ -35,10 +35,8 @@ def in_the_middle(user: User, name: str, **behaviour: str) -> None:
 def test_pause_and_resume_in_the_middle(user: User, plugin: Plugin) -> None:
     in_the_middle(user, "paused")
     done = plugin.run("rollout", "pause", "paused")
-    assert (done.code, done.out) == (
-        0,
-        "modelinfer.workload.volcano.sh/paused paused: partition 0 is 4 now, so that no group is replaced\n",
-    )
+    told = "paused: no group is taken down for an update; recovery and scaling go on\n"
+    assert (done.code, done.out) == (0, f"modelinfer.workload.volcano.sh/paused {told}")
     user.wait(lambda: user.status("paused").get("availableReplicas") == 4, "all are available")
     user.wait_settled("paused")
     halfway = images(user)
@@ -53,8 +51,7 @@ def test_pause_and_resume_in_the_middle(user: User, plugin: Plugin) -> None:
     assert status.code == 0
     assert "all 4 groups are available at revision" in status.out
     assert set(images(user).values()) == {"image:2"}
-    metadata = user.model("paused")["metadata"]
-    assert f"{DOMAIN}/paused-partition" not in metadata.get("annotations", {})
+    assert "paused" not in user.model("paused")["spec"]
 
 
 def test_undo_in_the_middle(user: User, plugin: Plugin) -> None:

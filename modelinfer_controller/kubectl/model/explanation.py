@@ -139,8 +139,13 @@ def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, Ap
             f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
             "is the controller running? (kubectl get leases --all-namespaces)"
         )
-    if (former := meta.annotations.get(well_known.PAUSED_PARTITION)) is not None:
-        yield f"its rollout is paused: `kubectl modelinfer rollout resume {meta.name}` sets partition {former} again"
+    if _is_paused(snapshot):
+        yield f"its rollout is paused: `kubectl modelinfer rollout resume {meta.name}` goes on"
+
+
+def _is_paused(snapshot: Snapshot) -> bool:
+    annotations = snapshot.stored.metadata.annotations
+    return snapshot.owner.spec.paused or well_known.PAUSED_PARTITION in annotations
 
 
 # -- one group ---------------------------------------------------------------------------------------------------------

@@ -39,28 +39,29 @@ class RolloutChange:
 
 
 def pause(stored: ModelInfer) -> RolloutChange:
-    """The partition holds every group; what it was is kept in an annotation. Raises Exit where it is paused already."""
-    former = stored.metadata.annotations.get(well_known.PAUSED_PARTITION)
-    if former is not None:
-        raise failure(f"{stored.metadata.name} is paused already; `rollout resume` sets partition {former} again")
-    spec = _spec(stored)
-    partition, replicas = _partition(spec), spec.get("replicas", 1)
-    return RolloutChange(
-        {well_known.PAUSED_PARTITION: str(partition)},
-        _with_partition(max(partition, replicas)),
-        f"paused: partition {partition} is {max(partition, replicas)} now, so that no group is replaced",
-    )
+    """spec.paused is true. Raises Exit where it is paused already."""
+    name = stored.metadata.name
+    if _spec(stored).get("paused") or well_known.PAUSED_PARTITION in stored.metadata.annotations:
+        raise failure(f"{name} is paused already; `kubectl modelinfer rollout resume {name}` goes on")
+    told = "paused: no group is taken down for an update; recovery and scaling go on"
+    return RolloutChange({}, {"paused": True}, told)
 
 
 def resume(stored: ModelInfer) -> RolloutChange:
-    """The former partition again. Raises Exit where it is not paused."""
-    former = stored.metadata.annotations.get(well_known.PAUSED_PARTITION)
+    """spec.paused goes. Raises Exit where it is not paused.
+
+    Earlier releases raised the partition to pause, and kept the former one in an annotation: that is taken back too.
+    """
+    former, name = stored.metadata.annotations.get(well_known.PAUSED_PARTITION), stored.metadata.name
+    unpaused = {"paused": None} if "paused" in _spec(stored) else {}
     if former is None:
-        raise failure(f"{stored.metadata.name} is not paused: it has no annotation {well_known.PAUSED_PARTITION}")
+        if not _spec(stored).get("paused"):
+            raise failure(f"{name} is not paused")
+        return RolloutChange({}, unpaused, "resumed: groups are replaced again, within the budget")
     if not former.isdecimal():
         raise failure(f"the annotation {well_known.PAUSED_PARTITION} is {former!r} and not a number: set the partition")
     told = f"resumed: partition {_partition(_spec(stored))} is {former} again"
-    return RolloutChange({well_known.PAUSED_PARTITION: None}, _with_partition(int(former)), told)
+    return RolloutChange({well_known.PAUSED_PARTITION: None}, {**unpaused, **_with_partition(int(former))}, told)
 
 
 def restart(stored: ModelInfer, now: datetime) -> RolloutChange:

@@ -135,4 +135,4 @@ def is_paused_by_user(snapshot: Snapshot) -> bool:
 
 
 def is_paused_spec(snapshot: Snapshot) -> bool:
-    return bool(getattr(snapshot.owner.spec, "paused", False))
+    return snapshot.owner.spec.paused

@@ -20,6 +20,7 @@ from modelinfer_controller.kubectl.model.rollout_changes import (
     resume,
     undo,
 )
+from modelinfer_controller.kubectl.model.rollout_status import RolloutState, rollout_status
 
 
 def merged(stored: Any, patch: Any) -> Any:
@@ -57,22 +58,33 @@ def cluster() -> Cluster:
     return made
 
 
-def test_a_pause_holds_every_group_and_resume_restores_the_partition(cluster: Cluster) -> None:
+def test_a_pause_holds_every_group_and_resume_goes_on(cluster: Cluster) -> None:
     cluster.change(spec(3, role("decode", workers=1, image="vllm:v2"), partition=1))
     apply(cluster, pause(cluster.stored))
-    assert cluster.stored.metadata.annotations == {well_known.PAUSED_PARTITION: "1"}
-    decided = cluster.snapshot().decision.update
-    assert decided.replaced == ()
-    assert {waiting.rule.value for waiting in decided.waiting} == {"partition"}
+    assert json.loads(bytes(cluster.stored.spec))["paused"] is True
+    assert rollout_status(cluster.snapshot()).state is RolloutState.PAUSED
+    pods = {name: pod.metadata.uid for name, pod in cluster.pods.items()}
+    cluster.act()
+    assert {name: pod.metadata.uid for name, pod in cluster.pods.items()} == pods
     with pytest.raises(Exit, match="paused already"):
         pause(cluster.stored)
 
     apply(cluster, resume(cluster.stored))
-    assert cluster.stored.metadata.annotations == {}
-    assert cluster.snapshot().decision.budget.partition == 1
-    assert cluster.snapshot().decision.update.replaced == (2,)
+    assert "paused" not in json.loads(bytes(cluster.stored.spec))
+    cluster.act()
+    assert {name for name in pods if name not in cluster.pods} == {"qwen-2-decode-0-0", "qwen-2-decode-0-1"}
     with pytest.raises(Exit, match="is not paused"):
         resume(cluster.stored)
+
+
+def test_resume_takes_back_the_partition_of_an_earlier_releases_pause(cluster: Cluster) -> None:
+    held = spec(3, role("decode", workers=1, image="vllm:v2"), partition=3)
+    cluster.change(held, **{well_known.PAUSED_PARTITION: "1"})
+    assert rollout_status(cluster.snapshot()).state is RolloutState.PAUSED
+    apply(cluster, resume(cluster.stored))
+    assert cluster.stored.metadata.annotations == {}
+    strategy = json.loads(bytes(cluster.stored.spec))["rolloutStrategy"]["rollingUpdateConfiguration"]
+    assert strategy["partition"] == 1
 
 
 def test_undo_gives_the_very_revision_back_and_leaves_replicas_alone(cluster: Cluster) -> None:
@@ -113,6 +125,6 @@ def test_the_printed_change_says_whose_it_is_and_no_more(cluster: Cluster) -> No
     assert pause(cluster.stored).manifest(cluster.stored) == {
         "apiVersion": "workload.volcano.sh/v1alpha1",
         "kind": "ModelInfer",
-        "metadata": {"name": "qwen", "namespace": "models", "annotations": {well_known.PAUSED_PARTITION: "0"}},
-        "spec": {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 3}}},
+        "metadata": {"name": "qwen", "namespace": "models"},
+        "spec": {"paused": True},
     }
