@@ -73,7 +73,7 @@ def test_a_backoff_says_until_when_and_what_then(user: User, plugin: Plugin) -> 
     (step,) = told["next"]
     assert step["rule"] == "back-off"
     assert step["at"] > told["since"]
-    assert "rebuilds decode-0 of group 0 at " in step["text"]
+    assert "recreates decode-0 of group 0 at " in step["text"]
     assert "(RoleRecreate)" in step["text"]
 
 
@@ -150,7 +150,8 @@ def test_the_pace_rule_with_its_numbers(user: User, plugin: Plugin) -> None:
     assert document["summary"] == "1 group of 5 not available (maxUnavailable 1)"
     (waiting,) = document["waiting"]
     assert waiting["ordinals"] == [0, 1, 2, 3]
-    assert (waiting["next"]["rule"], waiting["next"]["count"], waiting["next"]["limit"]) == ("pace", 1, 1)
+    assert waiting["next"]["rule"] == "maxUnavailable of updated groups"
+    assert (waiting["next"]["count"], waiting["next"]["limit"]) == (1, 1)
     assert "1 updated group not available yet, at most 1 may be (maxUnavailable 1)" in waiting["next"]["text"]
 
 
@@ -166,8 +167,8 @@ def test_the_availability_rule_with_its_numbers(user: User, plugin: Plugin) -> N
     user.wait(lambda: user.condition("avail", "UpdateInProgress").get("status") == "True", "the rollout began")
     document = plugin.explain("avail")
     waiting = {tuple(each["ordinals"]): each["next"] for each in document["waiting"]}
-    assert waiting[(1, 2)]["rule"] == "availability"
-    assert "1 of 3 unavailable, maxUnavailable 1" in waiting[(1, 2)]["text"]
+    assert waiting[(1, 2)]["rule"] == "maxUnavailable"
+    assert "1 of 3 unavailable, 1 may be" in waiting[(1, 2)]["text"]
     (held,) = document["groups"]
     assert held["ordinal"] == 0
     assert [step["rule"] for step in held["next"]] == ["partition"]
