@@ -54,6 +54,16 @@ def ensure_base(platform: str) -> Base:
     return Base(official, is_official=True)
 
 
+def save_base(platform: str) -> Path:
+    """Write the base to an archive, under the name that the Dockerfile has for it. Raises ImageError."""
+    official = named_in(ROOT / "Dockerfile")
+    archive = images_folder() / f"{official.replace(':', '-')}-{platform}.tar"
+    base = ensure_base(platform)
+    with locked(images_folder() / "base.lock"):
+        Buildah(platform).save(base.name, archive, official)
+    return archive
+
+
 def _of_packages(buildah: Buildah) -> Base:
     """Made once, and again when what it is made of changes here. Debian's updates come with `hack/image clean`."""
     digest = hashlib.sha256(f"{SUITE}{_PACKAGES}{_LEFT_OUT}{_LINK}".encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from images import platforms
-from images.base import ROOT
+from images.base import ROOT, save_base
 from images.buildah import images_folder
 from images.controller import Built, build, image_name
 from images.packages import ImageError, ensure_packages
@@ -40,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--output", metavar="FOLDER", type=Path, default=images_folder(), help="default: %(default)s")
     build.set_defaults(run=_build)
 
+    base = commands.add_parser("base", help="write the base image to an archive, for nodes that reach no registry")
+    base.set_defaults(run=_base)
+
     sbom = commands.add_parser("sbom", help="print the bill of materials of the image's lock (CycloneDX)")
     sbom.set_defaults(run=_sbom)
 
@@ -69,6 +72,12 @@ def _described(built: Built) -> str:
         f"  ours: {built.own_size / 1e6:.0f} MB unpacked above it\n"
         f"  user: {built.contents.config['config']['User']}"
     )
+
+
+def _base(options: argparse.Namespace) -> int:
+    ensure_packages(emulation=False)
+    print(save_base(platforms.native_platform()))
+    return 0
 
 
 def _clean(options: argparse.Namespace) -> int:
