@@ -10,6 +10,7 @@ import msgspec
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
+from modelinfer_controller.kube.errors import Conflict
 from modelinfer_controller.kubectl.model.access import allowed_to, connected, namespace_of
 from modelinfer_controller.kubectl.model.forecast import forecast
 from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
@@ -29,6 +30,7 @@ from modelinfer_controller.kubectl.render.output import TYPE, WIDE, formatted, s
 from modelinfer_controller.kubectl.render.plan import forecast_lines
 
 FIELD_MANAGER = "kubectl-modelinfer"
+_RETRIES = 10
 CHANGES: Mapping[str, Callable[[Snapshot, int | None], RolloutChange]] = {
     "pause": lambda snapshot, _: pause(snapshot.stored),
     "resume": lambda snapshot, _: resume(snapshot.stored),
@@ -61,16 +63,30 @@ async def change_rollout(flags: ClusterFlags, asked: Asked, output: str | None) 
 
 
 async def _patch(client: Client, snapshot: Snapshot, change: RolloutChange, asked: Asked) -> None:
-    namespace, body = snapshot.owner.namespace, change.patch(snapshot.stored.metadata.resource_version)
+    """Patch what was read. The controller writes the status at any time: where nothing else has changed, try again."""
+    stored, namespace = snapshot.stored, snapshot.owner.namespace
     with allowed_to("patch", MODEL_INFERS, namespace):
-        await client.patch(
-            MODEL_INFERS,
-            namespace,
-            asked.name,
-            body,
-            field_manager=FIELD_MANAGER,
-            dry_run=asked.dry_run == "server",
-        )
+        for is_last in (*(False,) * _RETRIES, True):
+            try:
+                await _patch_once(client, namespace, change.patch(stored.metadata.resource_version), asked)
+            except Conflict:
+                newer = await read_model_infer(client, namespace, asked.name)
+                if is_last or newer.metadata.generation != stored.metadata.generation:
+                    raise
+                stored = newer
+            else:
+                return
+
+
+async def _patch_once(client: Client, namespace: str, body: dict[str, Any], asked: Asked) -> None:
+    await client.patch(
+        MODEL_INFERS,
+        namespace,
+        asked.name,
+        body,
+        field_manager=FIELD_MANAGER,
+        dry_run=asked.dry_run == "server",
+    )
 
 
 def _tell(change: RolloutChange, snapshot: Snapshot, asked: Asked, output: str | None) -> None:
