@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo test venv lint unit coverage sim integration e2e bench fuzz lock plugin
+.PHONY: docs demo quickstart test venv lint unit coverage sim integration e2e bench fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -47,6 +47,9 @@ test: lint docs unit sim integration e2e
 
 docs: venv ## The documentation as a site in build/site; fails at a link that leads nowhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+quickstart: venv ## Real nodes, the controller's image, and a model server that answers: docs/quickstart.md. Debian, as root
+	@$(BIN)/python hack/quickstart $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check .
