@@ -29,6 +29,7 @@ from sim.journal import CONTROLLER, Entry, Exchange
 from sim.world import World
 
 OWN_REFUSALS = (409, 404)
+ADMISSION_WORDS = ("ValidatingAdmissionPolicy", "failed calling webhook", "NamespaceTerminating")
 
 
 @dataclass
@@ -120,14 +121,15 @@ class Rules:
             assert self._just_changed(bearer), f"{exchange}: {name} exists"
 
     def nothing_else_is_refused(self, exchange: Exchange) -> None:
-        """What the controller asks for is never invalid, unknown or forbidden; quota apart, and UIDs of the past."""
+        """What the controller asks for is never invalid, unknown or forbidden; UIDs of the past and admission apart."""
         status = exchange.response.status
         if not exchange.is_write or status < 300 or status in OWN_REFUSALS:
             return
         text = exchange.response.body.decode(errors="replace")
         is_quota = status == 403 and "quota" in text
         is_namesake = status == 422 and ("/metadata/uid" in text or "metadata.uid: Invalid" in text)
-        assert is_quota or is_namesake, f"{exchange}: {text[:500]}"
+        is_admission = any(words in text for words in ADMISSION_WORDS)
+        assert is_quota or is_namesake or is_admission, f"{exchange}: {text[:500]}"
 
     def no_write_without_a_change(self, exchange: Exchange) -> None:
         """Strict. A write that succeeds changes something."""

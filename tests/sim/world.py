@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Request, Response
+from modelinfer_controller.simulator.apiserver.admission import Operation, Plugin
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.faults.admission import Deny, Match
 from modelinfer_controller.simulator.faults.transport import NO_FAULTS, Faults, Rates
 from modelinfer_controller.simulator.nodes.stages import HEALTHY, Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
@@ -60,6 +63,17 @@ class Refused(Exception):
         self.body = body
 
 
+class SteppingClock:
+    """A wall clock that somebody may set: `offset` is how far it goes before the true time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.offset = timedelta()
+
+    def now(self) -> datetime:
+        return self._clock.now() + self.offset
+
+
 class World:
     """An async context, in virtual time: inside it everything runs.
 
@@ -74,9 +88,10 @@ class World:
         volcano: bool = False,
         native_gang: bool = False,
         script: Callable[[PlainObject], Behaviour] = behaviour_of_image,
+        definition: Path | Object = CRD,
     ) -> None:
         self.cluster = SimulatedControlPlane(
-            seed, nodes=nodes, volcano=volcano, native_gang=native_gang, definitions=[CRD], script=script
+            seed, nodes=nodes, volcano=volcano, native_gang=native_gang, definitions=[definition], script=script
         )
         # The real one takes its time too. At once, it and a controller behind on the news would take turns for ever.
         self.cluster.gc.latency = 0.2
@@ -85,7 +100,8 @@ class World:
         self.journal = Journal(self.cluster.api)
         self.facts = Facts(self.cluster.api.store)
         self.faults = Faults(seed)
-        self.controller = ControllerProcess(self._connect, self.cluster.clock, seed)
+        self.controller_clock = SteppingClock(self.cluster.clock)
+        self.controller = ControllerProcess(self._connect, self.controller_clock, seed)
         self._transport = JournaledTransport(self.cluster.api, self.journal, USER)
         self.frozen: set[str] = set()
         self._cut_at = -3600.0
@@ -135,11 +151,13 @@ class World:
             raise Refused(response.status, decoded)
         return decoded
 
-    async def create_model(self, spec: Object, annotations: Mapping[str, str] | None = None) -> Object:
+    async def create_model(
+        self, spec: Object, annotations: Mapping[str, str] | None = None, *, name: str = NAME
+    ) -> Object:
         body = {
             "apiVersion": API_VERSION,
             "kind": "ModelInfer",
-            "metadata": {"name": NAME, "annotations": dict(annotations or {})},
+            "metadata": {"name": name, "annotations": dict(annotations or {})},
             "spec": spec,
         }
         created: Object = await self.send("POST", _COLLECTIONS["modelinfers"], body)
@@ -174,6 +192,19 @@ class World:
 
     async def create(self, resource: str, body: Object) -> None:
         await self.send("POST", _COLLECTIONS[resource], body)
+
+    # -- what refuses and hangs ----------------------------------------------------------------------------------------
+
+    def deny(
+        self, operation: Operation, resource: str, name_part: str = "", *, message: str = "not today", **match: Any
+    ) -> Deny:
+        """From now on a policy refuses this, until `allow`."""
+        policy = Deny(Match({operation}, resource, name_part, **match), message)
+        self.cluster.api.admission.add(policy)
+        return policy
+
+    def allow(self, plugin: Plugin) -> None:
+        self.cluster.api.admission.remove(plugin)
 
     # -- nodes and pods ----------------------------------------------------------------------------------------------
 
