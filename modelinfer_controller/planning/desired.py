@@ -10,7 +10,7 @@ from modelinfer_controller.api.modelinfer import ModelInferSpec, RecoveryPolicy
 from modelinfer_controller.planning import gang, revision
 from modelinfer_controller.planning.manifests import OwnerIdentity
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
-from modelinfer_controller.planning.revision import Revision
+from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,21 @@ def resolve_revisions(observed: Observed) -> Revisions:
     current = _current_revision(observed, update)
     is_rolled_back = owner.status.failed_revision == update.name != current.name
     vanished = {one.name: replace(one, uid="") for one in observed.vanished_revisions}
-    known = {**vanished, **observed.revision_by_name, update.name: update, current.name: current}
-    return Revisions(update, current, known, is_rolled_back)
+    usable = {name: one for name, one in observed.revision_by_name.items() if one.is_usable}
+    known = {**vanished, **usable, update.name: update, current.name: current}
+    return Revisions(update, current, {**_restored(observed, known), **known}, is_rolled_back)
+
+
+def _restored(observed: Observed, known: Mapping[str, Revision]) -> Mapping[str, Revision]:
+    """Revisions in use that are lost and were made from this very spec, if with another gang scheduler."""
+    in_use = {pod.revision for pod in observed.pods} | {record.revision for record in observed.owner.records.values()}
+    lost = in_use - known.keys() - {""}
+    if not lost:
+        return {}
+    owner = observed.owner
+    payloads = [revision.payload_of_spec(owner.spec_json, one) for one in (None, *GangScheduler)]
+    found = (revision.restore(owner.name, name, payloads) for name in lost)
+    return {one.name: one for one in found if one is not None}
 
 
 def _update_revision(observed: Observed) -> Revision:
@@ -65,10 +78,11 @@ def _update_revision(observed: Observed) -> Revision:
 def _current_revision(observed: Observed, update: Revision) -> Revision:
     """The status remembers it; where it does not, it is the oldest that pods still run."""
     stored = observed.revision_by_name.get(observed.owner.status.current_revision)
-    if stored is not None:
+    if stored is not None and stored.is_usable:
         return stored
     running = {pod.revision for pod in observed.pods} & observed.revision_by_name.keys()
-    oldest = sorted((observed.revision_by_name[name] for name in running), key=lambda one: one.number)
+    usable = (one for name in running if (one := observed.revision_by_name[name]).is_usable)
+    oldest = sorted(usable, key=lambda one: one.number)
     return oldest[0] if oldest else update
 
 

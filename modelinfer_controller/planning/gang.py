@@ -15,6 +15,7 @@ from modelinfer_controller.planning.revision import (
     RevisionTemplate,
     RoleTemplate,
     payload_of_spec,
+    with_meaning,
 )
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -62,10 +63,13 @@ def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision,
         return None
     if owner.spec.scheduler_name not in (None, "", DEFAULT_SCHEDULER):
         return GangScheduler.VOLCANO
-    payloads = {payload_of_spec(owner.spec_json, scheduler): scheduler for scheduler in GangScheduler}
-    recorded = [revision for revision in stored if revision.payload in payloads]
+    recorded = [
+        (revision.number, scheduler)
+        for scheduler in GangScheduler
+        for revision in with_meaning(payload_of_spec(owner.spec_json, scheduler), stored)
+    ]
     if recorded:
-        used = payloads[max(recorded, key=lambda revision: revision.number).payload]
+        _, used = max(recorded)
         if used is GangScheduler.KUBERNETES or support.volcano or not support.kubernetes:
             return used
     return GangScheduler.KUBERNETES if support.kubernetes else GangScheduler.VOLCANO

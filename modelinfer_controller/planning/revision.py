@@ -19,8 +19,12 @@ from pydantic import ConfigDict
 from modelinfer_controller.api.core import ControllerRevision
 from modelinfer_controller.api.modelinfer import ApiModel, PodTemplateSpec, TopologySpreadConstraint
 from modelinfer_controller.api.names import MAX_LABEL_LENGTH
+from modelinfer_controller.planning.pod_defaults import without_defaults
 
 HASH_LENGTH = 10
+OWNER_HASH_LENGTH = 6
+MAX_PREFIX_LENGTH = MAX_LABEL_LENGTH - HASH_LENGTH - 1
+KNOWN_COLLISIONS = 8  # hashes of one owner that collide at once; one collision is unheard of
 CONSTRAINT_DEFAULTS: Mapping[str, Any] = {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
 HISTORY_LIMIT = 10  # unused revisions that are kept
 
@@ -66,6 +70,9 @@ class RevisionTemplate(ApiModel):
         return next((role for role in self.roles if role.name.lower() == name), None)
 
 
+UNUSABLE = RevisionTemplate()
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A revision that exists as a ControllerRevision or is about to; number orders the history, newest highest."""
@@ -80,6 +87,11 @@ class Revision:
     @property
     def is_stored(self) -> bool:
         return bool(self.uid)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether pods can be made from it. Not where it is lost, or where somebody has written other data."""
+        return bool(self.payload)
 
 
 @lru_cache(maxsize=4096)
@@ -125,11 +137,60 @@ def _without_nulls(value: Any) -> Any:
             return value
 
 
+@lru_cache(maxsize=4096)
+def meaning(payload: str) -> str:
+    """The payload as the API server understands it: equal for payloads whose pods are the same.
+
+    The hash stays that of the payload itself, so that revisions of every release keep their names.
+    """
+    decoded: dict[str, Any] = json.loads(payload)
+    return canonical_json({**decoded, "roles": [_role_meaning(role) for role in decoded["roles"]]})
+
+
+def _role_meaning(role: Mapping[str, Any]) -> dict[str, Any]:
+    meant = dict(role)
+    for key in ("entryTemplate", "workerTemplate"):
+        if (template := meant.get(key)) is not None:
+            meant[key] = {**template, "spec": without_defaults(template.get("spec") or {})}
+    if not meant.get("workerReplicas"):
+        meant.pop("workerTemplate", None)  # it shapes no pod
+    return meant
+
+
 def revision_name(owner: str, payload: str, collisions: int = 0) -> str:
     """`<owner>-<hash>`, which is a label's value too, so a long owner name is cut; collisions salt the hash."""
-    salted = payload if collisions == 0 else f"{payload}#{collisions}"
-    digest = hashlib.sha256(salted.encode()).hexdigest()[:HASH_LENGTH]
-    return f"{owner[: MAX_LABEL_LENGTH - HASH_LENGTH - 1].rstrip('-.')}-{digest}"
+    return f"{_prefix(owner)}-{_digest(payload, collisions)}"
+
+
+def _digest(payload: str, collisions: int) -> str:
+    return _sha(payload if collisions == 0 else f"{payload}#{collisions}")[:HASH_LENGTH]
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prefix(owner: str) -> str:
+    """The owner's name where it fits. One that is cut carries a hash of the whole: others may begin alike."""
+    if len(owner) <= MAX_PREFIX_LENGTH:
+        return owner
+    return f"{owner[: MAX_PREFIX_LENGTH - OWNER_HASH_LENGTH - 1].rstrip('-.')}-{_sha(owner)[:OWNER_HASH_LENGTH]}"
+
+
+def restore(owner: str, name: str, payloads: Iterable[str], number: int = 1) -> Revision | None:
+    """A ControllerRevision that somebody has deleted, made again from what is known: the payload whose hash its name
+    is. None where no payload is proven. How many instances it had of each role is not known any more.
+    """
+    for payload in payloads:
+        digests = (_digest(payload, collisions) for collisions in range(KNOWN_COLLISIONS))
+        if any(name in (f"{_prefix(owner)}-{digest}", f"{_cut(owner)}-{digest}") for digest in digests):
+            return Revision(name, number, payload, template_of_payload(payload))
+    return None
+
+
+def _cut(owner: str) -> str:
+    """The prefix that the first release gave to a long name."""
+    return owner[:MAX_PREFIX_LENGTH].rstrip("-.")
 
 
 def resolve(
@@ -139,9 +200,9 @@ def resolve(
     reserved_names: Iterable[str],
     role_replicas: Mapping[str, int],
 ) -> Revision:
-    """The revision with this payload: the stored one, or a new one under a name that nothing else bears."""
-    if same := [revision for revision in stored if revision.payload == payload]:
-        return max(same, key=lambda revision: revision.number)
+    """The revision of this payload: a stored one that means the same, or a new one under a name that is free."""
+    if same := with_meaning(payload, stored):
+        return max(same, key=lambda revision: (revision.payload == payload, revision.number))
     taken = {revision.name for revision in stored} | set(reserved_names)
     collisions = 0
     while (name := revision_name(owner, payload, collisions)) in taken:
@@ -151,13 +212,20 @@ def resolve(
     return Revision(name, number, payload, template)
 
 
+def with_meaning(payload: str, stored: Iterable[Revision]) -> list[Revision]:
+    """Those whose pods are the same as the payload's."""
+    known = [revision for revision in stored if revision.is_usable]
+    meant = meaning(payload) if known else ""
+    return [revision for revision in known if revision.payload == payload or meaning(revision.payload) == meant]
+
+
 def data_of(revision: Revision) -> dict[str, Any]:
     """The `data` of its ControllerRevision."""
     return {**json.loads(revision.payload), "roleReplicas": dict(revision.template.role_replicas)}
 
 
 def revision_of(stored: ControllerRevision, change_cause_key: str) -> Revision:
-    """A stored ControllerRevision of ours, decoded."""
+    """A stored ControllerRevision of ours, decoded. One with data of another shape cannot be used."""
     payload, template = _decode_data(bytes(stored.data))
     return Revision(
         name=stored.metadata.name,
@@ -171,8 +239,13 @@ def revision_of(stored: ControllerRevision, change_cause_key: str) -> Revision:
 
 @lru_cache(maxsize=4096)
 def _decode_data(data: bytes) -> tuple[str, RevisionTemplate]:
-    hashed: dict[str, Any] = json.loads(data)
-    template = RevisionTemplate.model_validate(hashed)
+    try:
+        hashed: dict[str, Any] = json.loads(data)
+        template = RevisionTemplate.model_validate(hashed)
+    except ValueError:  # pydantic's and json's errors are of that kind
+        return "", UNUSABLE
+    if not template.roles:
+        return "", UNUSABLE
     return canonical_json({key: value for key, value in hashed.items() if key != "roleReplicas"}), template
 
 

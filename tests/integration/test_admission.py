@@ -13,9 +13,11 @@ import pytest
 import yaml
 from admission_cases import CASES, POD_TEMPLATE, Case, role, spec, update
 from controlplane import ControlPlane, ControlPlaneError
+from pod_spec_with_defaults import KEPT, WRITTEN
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.validation import InvalidSpec, decode
+from modelinfer_controller.planning.pod_defaults import without_defaults
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"
@@ -312,8 +314,8 @@ def test_columns_and_status(modelinfers: ModelInfers) -> None:
         [re.split(r"\s{2,}", line.strip()) for line in modelinfers.kubectl("get", "mi", *arguments).splitlines()]
         for arguments in ((), ("-o", "wide"))
     )
-    assert narrow[0] == ["NAME", "REPLICAS", "AVAILABLE", "UPDATED", "AGE"]
-    assert narrow[1][:4] == ["mi", "3", "1", "2"]
+    assert narrow[0] == ["NAME", "REPLICAS", "AVAILABLE", "UPDATED", "REASON", "AGE"]
+    assert narrow[1][:5] == ["mi", "3", "1", "2", "Unschedulable"]
     assert wide[0] == ["NAME", "REPLICAS", "AVAILABLE", "UPDATED", "REVISION", "REASON", "AGE"]
     assert wide[1][:6] == ["mi", "3", "1", "2", "mi-new", "Unschedulable"]
 
@@ -337,6 +339,17 @@ def test_scaling_is_not_stopped_by_a_percentage_that_is_rounded_to_0(modelinfers
     modelinfers.patch("mi", {"spec": {"recoveryPolicy": "None"}})
     with pytest.raises(ControlPlaneError, match="rounded down to 0"):
         modelinfers.patch("mi", {"spec": update(maxUnavailable="30%")})
+
+
+def test_the_server_defaults_nothing_that_makes_a_new_revision(modelinfers: ModelInfers) -> None:
+    template = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {"spec": WRITTEN}}
+    stored = json.loads(modelinfers.kubectl("create", "-f-", "-o", "json", input=json.dumps(template)))
+    kept = stored["template"]["spec"]
+    assert kept != WRITTEN
+    assert kept["containers"][0]["readinessProbe"]["periodSeconds"] == 10
+    for name, value in without_defaults(WRITTEN).items():
+        assert without_defaults(kept)[name] == value
+    assert without_defaults(kept) == without_defaults(WRITTEN) == without_defaults(KEPT)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.parent.name)

@@ -62,7 +62,8 @@ def _filled(steps: Iterable[Iterable[Action]]) -> tuple[tuple[Action, ...], ...]
 
 def _lost_revision(group: Group) -> Needs:
     what = "its pods are left as they are" if group.pods else "nothing is created at another revision instead"
-    lost = f"ControllerRevision {group.revision.name} of the group is gone: {what}; restore it, or update the group"
+    lost = f"ControllerRevision {group.revision.name} of the group is gone or has other data: {what}; "
+    lost += "restore it, or update the group"
     return Needs(GroupPlan(group.ordinal), (Cause(REVISION_MISSING, lost),), is_final=True)
 
 
