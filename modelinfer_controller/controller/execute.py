@@ -20,7 +20,7 @@ from modelinfer_controller.kube.errors import (
     UndecodableResponse,
     is_transient,
 )
-from modelinfer_controller.kube.parallel import CancelledFromWithin, is_cancelled_from_outside
+from modelinfer_controller.kube.tasks import CancelledFromWithin, is_cancelled_from_outside
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning.actions import (
     Action,
