@@ -7,7 +7,7 @@ from simulated import CRD, Noting, User, make_components, make_manager, running
 
 from modelinfer_controller.app.metrics.actions import outcome_of
 from modelinfer_controller.app.telemetry import Telemetry
-from modelinfer_controller.controller.execute import Collision
+from modelinfer_controller.controller.writes import NameConflict
 from modelinfer_controller.kube.errors import Conflict, Forbidden
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
@@ -40,7 +40,7 @@ async def test_work_is_counted_by_the_names_of_client_go() -> None:
     ("error", "outcome"),
     [
         (None, "success"),
-        (Collision("x"), "collision"),
+        (NameConflict("x"), "collision"),
         (Forbidden(403, "Forbidden", "exceeded quota: pods"), "quota_exceeded"),
         (Forbidden(403, "Forbidden", "may not"), "Forbidden"),
         (Conflict(409, "Conflict", "changed"), "Conflict"),

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 from simulated import CRD, Noting, User, make_components, make_manager, running
 
-from modelinfer_controller.app.metrics.group_states import GroupStateName
 from modelinfer_controller.app.telemetry import Telemetry
+from modelinfer_controller.planning.group_phase import GroupPhase
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
 MI = {"namespace": "default", "name": "mi"}
@@ -28,7 +28,7 @@ class World:
 
     def groups(self) -> dict[str, float]:
         """The states that groups are in, with their number."""
-        states = {state: self.value("modelinfer_groups", state=state) for state in GroupStateName}
+        states = {state: self.value("modelinfer_groups", state=state) for state in GroupPhase}
         return {str(state): count for state, count in states.items() if count}
 
     def series(self) -> list[str]:
