@@ -307,6 +307,7 @@ _FAULTS = (
         (has("succeed-after"), _ALIVE, _RUNNING, _READY),
         "phase: Succeeded\n"
         + _conditions("False", "ContainersReady", "Ready", reason="PodCompleted")
+        + "- {type: Initialized, reason: PodCompleted}\n"
         + _changed("containerStatuses", _COMPLETED, _COMPLETED),
         Delay(0, "succeed-after"),
         weight=1,

@@ -1,8 +1,9 @@
 """The life of one pod on its node, as a machine that is told the time: which step comes next, and when."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Final
 
 from modelinfer_controller.simulator.nodes.containers import Container, Running, State, Terminated, Waiting
 from modelinfer_controller.simulator.nodes.stages import Behaviour
@@ -11,6 +12,10 @@ from modelinfer_controller.simulator.resources import PlainObject
 
 Step = tuple[datetime, Callable[[datetime], None]]
 """When something happens, and what."""
+
+
+# The reason of a finished pod's conditions; it comes without a message.
+_FINISHED: Final = {"Succeeded": {"reason": "PodCompleted"}, "Failed": {"reason": "PodFailed"}}
 
 
 class Stage(Enum):
@@ -238,24 +243,25 @@ class PodRuntime:
         self._stage, self._phase = Stage.FINISHED, phase
 
     def _update_conditions(self, now: datetime) -> None:
-        initialized = self._stage is not Stage.PULLING and all(map(_has_initialized, self._init))
+        initialized = all(map(_has_initialized, self._init))
         ready = self._phase == "Running" and all(one.ready for one in self._main)
-        finished = "PodCompleted" if self._phase == "Succeeded" else "ContainersNotReady"
         unready = ", ".join(one.name for one in self._main if not one.ready)
-        message = f"containers with unready status: [{unready}]"
-        self._set("Initialized", initialized, "ContainersNotInitialized", "containers with incomplete status", now)
-        self._set("ContainersReady", ready, finished, message, now)
-        self._set("Ready", ready, finished, message, now)
+        why_unready = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{unready}]"}
+        incomplete = {"reason": "ContainersNotInitialized", "message": "containers with incomplete status"}
+        finished = _FINISHED.get(self._phase)
+        completed = _FINISHED["Succeeded"] if self._phase == "Succeeded" else {}
+        self._set("Initialized", initialized, completed if initialized else incomplete, now)
+        for type_ in ("ContainersReady", "Ready"):
+            self._set(type_, ready, {} if ready else finished or why_unready, now)
         if not ready:
             self._ready_since = None
         elif self._ready_since is None:
             self._ready_since = now
 
-    def _set(self, type_: str, holds: bool, reason: str, message: str, now: datetime) -> None:
+    def _set(self, type_: str, holds: bool, why: Mapping[str, str], now: datetime) -> None:
         status = "True" if holds else "False"
         old = self._conditions.get(type_)
         since = old["lastTransitionTime"] if old is not None and old["status"] == status else timestamp(now)
-        why = {} if holds else {"reason": reason, "message": message}
         self._conditions[type_] = {"type": type_, "status": status, "lastTransitionTime": since, **why}
 
 
