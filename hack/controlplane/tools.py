@@ -89,6 +89,13 @@ NODE = Module(
 )
 COREDNS = Module("coredns", (Program("coredns", "modelinfer.dev/hack/tools/coredns"),))
 PAUSE = Module("pause", (Program("pause", "modelinfer.dev/hack/tools/pause"),))
+HELM = Module(
+    "helm",
+    (
+        Program("helm", "helm.sh/helm/v4/cmd/helm"),
+        Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
+    ),
+)
 
 
 @dataclass(frozen=True)

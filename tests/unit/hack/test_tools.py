@@ -50,7 +50,9 @@ def test_the_folder_of_the_binaries_follows_versions_and_platform() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO, tools.NODE], ids=lambda m: m.folder
+    "module",
+    [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO, tools.NODE, tools.HELM],
+    ids=lambda m: m.folder,
 )
 def test_every_program_is_pinned(module: tools.Module) -> None:
     go_mod = (TOOLS / module.folder / "go.mod").read_text()
