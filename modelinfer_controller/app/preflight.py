@@ -7,6 +7,7 @@ from typing import Any
 
 from modelinfer_controller.api.core import KubeObject, WireStruct
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.app.scrape_authorization import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
@@ -18,6 +19,7 @@ from modelinfer_controller.kube.transport import TransportError
 
 INSTALL_CRD = "kubectl apply -f manifests/crd"
 INSTALL_RBAC = "kubectl apply -k manifests/rbac"
+INSTALL_SECURE_METRICS = "kubectl apply -f manifests/components/secure-metrics/rbac.yaml"
 MAX_REFUSALS_NAMED = 6
 
 WATCH = ("list", "watch")
@@ -59,11 +61,16 @@ ACCESS_REVIEWS = Resource(
 )
 
 
-async def check_cluster(client: Client, namespaces: Sequence[str], *, lease: ObjectName | None) -> None:
-    """lease: None without leader election. Raises Exit."""
+async def check_cluster(
+    client: Client, namespaces: Sequence[str], *, lease: ObjectName | None, authorizes_scrapes: bool = False
+) -> None:
+    """lease: None without leader election; authorizes_scrapes: whether metrics are served over TLS. Raises Exit."""
     try:
         await _require_crd(client)
-        await _require_permissions(client, list(_needed(namespaces, lease)))
+        await _require_permissions(client, list(_needed(namespaces, lease)), INSTALL_RBAC)
+        if authorizes_scrapes:
+            reviews = [_permission("create", resource, None) for resource in (TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS)]
+            await _require_permissions(client, reviews, INSTALL_SECURE_METRICS)
     except TransportError as error:
         raise Exit(ExitCode.NO_CLUSTER, f"no cluster: nobody answers: {error}") from error
     except Unauthorized as error:
@@ -104,13 +111,14 @@ def _permission(
     return Permission(verb, resource.group, resource.plural, subresource, namespace, name)
 
 
-async def _require_permissions(client: Client, needed: Sequence[Permission]) -> None:
+async def _require_permissions(client: Client, needed: Sequence[Permission], granted_by: str) -> None:
+    """granted_by: the command that grants them. Raises Exit."""
     answers = await asyncio.gather(*(_is_allowed(client, permission) for permission in needed))
     refused = [str(permission) for permission, allowed in zip(needed, answers, strict=True) if not allowed]
     if refused:
         more = f" and {len(refused) - MAX_REFUSALS_NAMED} more" if len(refused) > MAX_REFUSALS_NAMED else ""
         named = ", ".join(refused[:MAX_REFUSALS_NAMED])
-        raise Exit(ExitCode.FORBIDDEN, f"forbidden: may not {named}{more}: `{INSTALL_RBAC}` grants what is needed")
+        raise Exit(ExitCode.FORBIDDEN, f"forbidden: may not {named}{more}: `{granted_by}` grants what is needed")
 
 
 async def _is_allowed(client: Client, permission: Permission) -> bool:

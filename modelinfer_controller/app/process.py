@@ -19,7 +19,9 @@ from modelinfer_controller.app.manager import Manager
 from modelinfer_controller.app.metrics.machinery import LeadershipMetric
 from modelinfer_controller.app.preflight import check_cluster, crd_missing
 from modelinfer_controller.app.probes import Probe
-from modelinfer_controller.app.servers import Servers
+from modelinfer_controller.app.scrape_authorization import ScrapeAuthorizer
+from modelinfer_controller.app.servers import NOWHERE, SecureMetrics, Servers
+from modelinfer_controller.app.serving_certificate import context_of_files, self_signed_context
 from modelinfer_controller.app.settings import Settings
 from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.controller.wiring import Components, wire
@@ -79,7 +81,9 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
     telemetry = Telemetry(server=transport.server, workers=settings.workers)
     unguarded = Client(transport, on_request=telemetry.requests)
     lease = lease_name(settings)
-    if not await _unless_stopped(check_cluster(unguarded, settings.namespace, lease=lease), stop):
+    secure = _secure_metrics(settings, unguarded)
+    check = check_cluster(unguarded, settings.namespace, lease=lease, authorizes_scrapes=secure is not None)
+    if not await _unless_stopped(check, stop):
         return
     elector = None
     if lease is not None:
@@ -108,6 +112,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         metrics=telemetry.metrics,
         probe_address=settings.health_probe_bind_address,
         probes=_probes(components, elector, stop),
+        secure=secure,
     )
     manager = Manager(
         components,
@@ -118,6 +123,22 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         on_leadership_lost=leave_at_once,
     )
     await manager.run(stop)
+
+
+def _secure_metrics(settings: Settings, client: Client) -> SecureMetrics | None:
+    """Raises Exit where the certificate's files cannot be used."""
+    address, certificate, key = (
+        settings.metrics_secure_bind_address,
+        settings.metrics_cert_file,
+        settings.metrics_key_file,
+    )
+    if address == NOWHERE:
+        return None
+    try:
+        tls = context_of_files(certificate, key) if certificate and key else self_signed_context()
+    except OSError as error:
+        raise Exit(ExitCode.USAGE, f"metrics-cert-file {certificate} with {key}: {error.strerror or error}") from error
+    return SecureMetrics(address, tls, ScrapeAuthorizer(client))
 
 
 def _probes(components: Components, elector: LeaderElector | None, stop: asyncio.Event) -> Mapping[str, Probe]:

@@ -83,6 +83,14 @@ class Settings(BaseModel):
     )
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people.")
     metrics_bind_address: BindAddress = Field("0", description="Where /metrics is served, such as :8080; 0 is nowhere.")
+    metrics_secure_bind_address: BindAddress = Field(
+        "0",
+        description="Where /metrics is served over TLS, to whom the API server lets; such as :8443, 0 is nowhere.",
+    )
+    metrics_cert_file: Path | None = Field(
+        None, description="The certificate of that, read anew when it changes; by default one made at the start."
+    )
+    metrics_key_file: Path | None = Field(None, description="The key of that certificate.")
     health_probe_bind_address: BindAddress = Field(
         "0", description="Where /healthz and /readyz are served, such as :8081; 0 is nowhere."
     )
@@ -117,6 +125,15 @@ class Settings(BaseModel):
                 "leader-elect-lease-duration must be longer than leader-elect-renew-deadline, and that longer than "
                 "1.2 times leader-elect-retry-period"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _secure_metrics_are_whole(self) -> Self:
+        if (self.metrics_cert_file is None) != (self.metrics_key_file is None):
+            raise ValueError("metrics-cert-file and metrics-key-file are of use only together")
+        secure = self.metrics_secure_bind_address
+        if secure != "0" and secure in (self.metrics_bind_address, self.health_probe_bind_address):
+            raise ValueError("metrics-secure-bind-address must be an address of its own")
         return self
 
     @property

@@ -129,3 +129,10 @@ async def test_what_is_forbidden_is_told_with_its_namespace() -> None:
         await check(cluster, "team-a")
     assert "list modelinfers.workload.volcano.sh in namespace team-a" in str(ended.value)
     assert "patch modelinfers/status.workload.volcano.sh in namespace team-a" in str(ended.value)
+
+
+async def test_who_authorizes_scrapes_must_be_allowed_to_ask_for_it() -> None:
+    cluster = Cluster({CRD}, lambda asked: not asked["resource"].endswith("reviews"))
+    await check(cluster)
+    with pytest.raises(Exit, match=r"create tokenreviews\.authentication\.k8s\.io .*secure-metrics"):
+        await check_cluster(Client(cluster), (), lease=None, authorizes_scrapes=True)
