@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from modelinfer_controller.app.settings import KEYS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "models"}}
 # What the API server is never asked for by us: it is looked up by an admission plugin of some clusters.
 ONLY_FOR_ADMISSION = ("workload.volcano.sh", "modelinfers/finalizers", "update")
 
@@ -73,24 +76,89 @@ def test_the_crd_is_not_among_what_is_deleted(installed: ControlPlane) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_can_be_added(installed: ControlPlane, component: str, tmp_path: Path) -> None:
+    before = rendered(installed, MANIFESTS / "default")
+    added = [one for one in with_component(installed, component, tmp_path) if one not in before]
+    assert added
+    for one in added:
+        if not one["apiVersion"].startswith("monitoring.coreos.com/"):  # kinds that are not installed here
+            namespace = one["metadata"].get("namespace")
+            if namespace == "models":
+                installed.kubectl("apply", "-f-", input=yaml.safe_dump(NAMESPACE))
+            installed.kubectl("apply", "--dry-run=server", "-f-", input=yaml.safe_dump(one))
+
+
+def with_component(control_plane: ControlPlane, component: str, folder: Path) -> list[dict[str, Any]]:
     """The copy is laid out as the original, since kustomize follows no path out of its folder's parent."""
-    copy = tmp_path / "manifests"
-    for source in MANIFESTS.rglob("*"):
-        if source.is_file() and "crd" not in source.parts:
-            target = copy / source.relative_to(MANIFESTS)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(source.read_text())
+    copy = folder / "manifests"
+    shutil.copytree(MANIFESTS, copy)
     kustomization = copy / "default" / "kustomization.yaml"
     content = yaml.safe_load(kustomization.read_text())
     kustomization.write_text(yaml.safe_dump({**content, "components": [f"../components/{component}"]}))
-    before = {(one["kind"], one["metadata"]["name"]) for one in rendered(installed, MANIFESTS / "default")}
-    added = [
-        one for one in rendered(installed, copy / "default") if (one["kind"], one["metadata"]["name"]) not in before
-    ]
-    assert len(added) == 1
-    assert added[0]["metadata"]["namespace"] == SYSTEM
-    if not added[0]["apiVersion"].startswith("monitoring.coreos.com/"):  # kinds that are not installed here
-        installed.kubectl("apply", "--dry-run=server", "-f-", input=yaml.safe_dump(added[0]))
+    return rendered(control_plane, copy / "default")
+
+
+def test_a_namespaced_controller_has_no_rights_elsewhere(installed: ControlPlane, tmp_path: Path) -> None:
+    manifests = with_component(installed, "namespaced", tmp_path)
+    of_cluster = {one["metadata"]["name"] for one in manifests if one["kind"].startswith("ClusterRole")}
+    assert of_cluster == {"modelinfer-view", "modelinfer-edit"}
+    (role,) = (one for one in manifests if one["kind"] == "Role" and one["metadata"]["namespace"] == "models")
+    cluster_role = next(
+        one
+        for one in rendered(installed, MANIFESTS / "default")
+        if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", "modelinfer-controller")
+    )
+    assert role["rules"] == cluster_role["rules"]
+    (binding,) = (one for one in manifests if one["kind"] == "RoleBinding" and one["metadata"]["namespace"] == "models")
+    assert binding["roleRef"]["kind"] == "Role"
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "resource", "answer"),
+    [
+        ("view", "list", "modelinfers", True),
+        ("view", "patch", "modelinfers", False),
+        ("edit", "create", "modelinfers", True),
+        ("edit", "patch", "modelinfers/scale", True),
+        ("edit", "patch", "modelinfers/status", False),
+        ("admin", "delete", "modelinfers", True),
+        ("admin", "list", "modelinfers", True),
+    ],
+)
+def test_the_roles_of_a_namespace_cover_model_infers(
+    installed: ControlPlane, role: str, verb: str, resource: str, answer: bool
+) -> None:
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{role}s", "namespace": "default"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "User", "name": f"{role}er"}],
+    }
+    installed.kubectl("apply", "-f-", input=yaml.safe_dump(binding))
+    kind, _, subresource = resource.partition("/")
+    asked = (
+        verb,
+        f"{kind}.workload.volcano.sh",
+        "--namespace=default",
+        f"--as={role}er",
+        f"--subresource={subresource}",
+    )
+    assert eventually(lambda: is_allowed(installed, *asked), answer) is answer
+
+
+def is_allowed(control_plane: ControlPlane, *asked: str) -> bool:
+    try:
+        return control_plane.kubectl("auth", "can-i", *asked).strip() == "yes"
+    except ControlPlaneError:
+        return False
+
+
+def eventually(look: Callable[[], bool], wanted: bool) -> bool:
+    """The server's aggregation and its authorizer hear of a change a moment later."""
+    deadline = time.monotonic() + 5
+    while look() is not wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return look()
 
 
 def granted(control_plane: ControlPlane) -> set[tuple[str, str, str]]:
