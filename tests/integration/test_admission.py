@@ -354,8 +354,9 @@ def test_the_server_defaults_nothing_that_makes_a_new_revision(modelinfers: Mode
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.parent.name)
 def test_examples_are_accepted_and_their_pods_would_be(modelinfers: ModelInfers, example: Path) -> None:
-    modelinfers.kubectl("apply", "--dry-run=server", "-f", str(example.parent))
-    modelinfers.kubectl("apply", "-f", str(example))
+    folder = "-k" if (example.parent / "kustomization.yaml").exists() else "-f"
+    # Not a dry run: pods need the service account that the folder has.
+    modelinfers.kubectl("apply", folder, str(example.parent))
     (document,) = yaml.safe_load_all(example.read_text())
     name = document["metadata"]["name"]
     stored = modelinfers.get(name)
