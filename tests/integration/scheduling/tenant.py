@@ -104,7 +104,8 @@ class Tenant(User):
             return False
         stated = {one["type"]: one["status"] for one in found["status"].get("conditions", [])}
         stated.pop("GangScheduling", None)
-        return stated == {"Available": "True", "Progressing": "False", "UpdateInProgress": "False"}
+        expected = {"Available": "True", "Progressing": "False", "UpdateInProgress": "False", "Ready": "True"}
+        return stated.items() >= expected.items()
 
     # What he waits for.
 
