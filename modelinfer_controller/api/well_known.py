@@ -25,6 +25,27 @@ DRAINED: Final = f"{DOMAIN}/drained"  # "true", on entry pods, by the workload: 
 PRIORITY_CLASS: Final = f"{DOMAIN}/priority-class"  # on Kubernetes' own PodGroups: the class that the templates name
 PAUSED_PARTITION: Final = f"{DOMAIN}/paused-partition"  # on ModelInfers: the partition before `rollout pause`
 
+# On pods these are the controller's alone: a template's are dropped, since they would say what is not so.
+OWN_POD_KEYS: Final = frozenset(
+    {
+        NAME,
+        GROUP_NAME,
+        GROUP_INDEX,
+        ROLE,
+        ROLE_ID,
+        REVISION,
+        ENTRY,
+        GROUP_LEADER,
+        WORKER_INDEX,
+        SERVING,
+        INCARNATION,
+        FAILED_AT,
+        ACKNOWLEDGED_RESTARTS,
+        DRAIN_DEADLINE,
+        DRAINED,
+    }
+)
+
 # Annotations that users set in a role's pod template, and that are part of it.
 LWS_ENV: Final = f"{DOMAIN}/lws-env"  # "true": the pods also get the environment variables of LeaderWorkerSet
 IGNORE_RESTARTS_OF: Final = f"{DOMAIN}/ignore-restarts-of"  # names of containers, separated by commas

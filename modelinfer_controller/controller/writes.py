@@ -74,7 +74,9 @@ class Writes:
                 assert_never(action)
 
     async def _create_pod(self, action: actions.CreatePod, owner: OwnerIdentity) -> None:
-        body = manifests.pod_body(owner, action.revision, action.identity, action.incarnation)
+        body = manifests.pod_body(
+            owner, action.revision, action.identity, action.incarnation, is_serving=action.is_serving
+        )
         created = await self._create(self._caches.pods, owner, action.name, body)
         if action.incarnation and well_known.INCARNATION not in created.metadata.annotations:
             raise MetadataRemoved(f"pod {action.name}", f"annotation {well_known.INCARNATION}")

@@ -1,7 +1,7 @@
 """From a revision to the bodies of pods, Services and ControllerRevisions.
 
-A pod's body is rendered once for each owner, revision, role and kind of pod, with marks where names and numbers go, and
-cut at the marks; one more pod is then a join of bytes.
+The template of a pod is compiled once for each owner, revision, role and kind of pod: rendered with placeholders where
+names and numbers go, and cut there. One more pod is then a join of bytes.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from modelinfer_controller.api import names, well_known
-from modelinfer_controller.api.modelinfer import API_VERSION, KIND
+from modelinfer_controller.api.modelinfer import API_VERSION, KIND, Metadata
 from modelinfer_controller.planning import topology
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.revision import (
@@ -58,11 +58,12 @@ class OwnerIdentity(NamedTuple):
         }
 
 
-class PodWords(NamedTuple):
+class PodVariables(NamedTuple):
     """The strings in which the pods of one role differ from each other."""
 
     pod: str
     group: str
+    group_index: str
     role_id: str
     entry_address: str
     worker_index: str
@@ -74,12 +75,14 @@ class PodKind(NamedTuple):
 
     is_entry: bool
     is_leader: bool
+    is_serving: bool = False
 
 
-def pod_words(owner: OwnerIdentity, role: RoleTemplate, identity: PodIdentity, incarnation: int) -> PodWords:
-    return PodWords(
+def pod_variables(owner: OwnerIdentity, role: RoleTemplate, identity: PodIdentity, incarnation: int) -> PodVariables:
+    return PodVariables(
         pod=names.pod_name(owner.name, *identity),
         group=names.group_name(owner.name, identity.group),
+        group_index=str(identity.group),
         role_id=names.role_id(role.name, identity.instance),
         entry_address=names.entry_address(
             owner.name, owner.namespace, identity.group, identity.role, identity.instance
@@ -93,18 +96,26 @@ def pod_kind(template: RevisionTemplate, identity: PodIdentity) -> PodKind:
     return PodKind(is_entry=identity.worker_index == 0, is_leader=topology.is_leader(identity, template))
 
 
-def pod_body(owner: OwnerIdentity, revision: Revision, identity: PodIdentity, incarnation: int) -> bytes:
-    """JSON of the pod of an identity. Raises KeyError if the revision has no such role."""
+def pod_body(
+    owner: OwnerIdentity, revision: Revision, identity: PodIdentity, incarnation: int, *, is_serving: bool = False
+) -> bytes:
+    """JSON of the pod of an identity; is_serving: with the label by which traffic is sent to it.
+
+    Raises KeyError if the revision has no such role.
+    """
     role = _role(revision, identity)
-    mould = _mould(owner, revision.name, revision.payload, identity.role, pod_kind(revision.template, identity))
-    return mould.cast(pod_words(owner, role, identity, incarnation))
+    kind = pod_kind(revision.template, identity)._replace(is_serving=is_serving)
+    compiled = _compiled(owner, revision.name, revision.payload, identity.role, kind)
+    return compiled.render(pod_variables(owner, role, identity, incarnation))
 
 
-def pod_labels(owner: OwnerIdentity, revision: Revision, identity: PodIdentity) -> dict[str, str]:
+def pod_labels(
+    owner: OwnerIdentity, revision: Revision, identity: PodIdentity, *, is_serving: bool = False
+) -> dict[str, str]:
     """Our labels of a pod; they win over the template's."""
     role = _role(revision, identity)
-    words = pod_words(owner, role, identity, 0)
-    return _own_labels(owner, revision.name, role, words, pod_kind(revision.template, identity))
+    kind = pod_kind(revision.template, identity)._replace(is_serving=is_serving)
+    return _own_labels(owner, revision.name, role, pod_variables(owner, role, identity, 0), kind)
 
 
 def _role(revision: Revision, identity: PodIdentity) -> RoleTemplate:
@@ -115,28 +126,31 @@ def _role(revision: Revision, identity: PodIdentity) -> RoleTemplate:
 
 
 def _own_labels(
-    owner: OwnerIdentity, revision_name: str, role: RoleTemplate, words: PodWords, kind: PodKind
+    owner: OwnerIdentity, revision_name: str, role: RoleTemplate, variables: PodVariables, kind: PodKind
 ) -> dict[str, str]:
     return {
         well_known.NAME: owner.name,
-        well_known.GROUP_NAME: words.group,
+        well_known.GROUP_NAME: variables.group,
+        well_known.GROUP_INDEX: variables.group_index,
+        well_known.WORKER_INDEX: variables.worker_index,
         well_known.ROLE: role.name,
-        well_known.ROLE_ID: words.role_id,
+        well_known.ROLE_ID: variables.role_id,
         well_known.REVISION: revision_name,
         **({well_known.ENTRY: "true"} if kind.is_entry else {}),
         **({well_known.GROUP_LEADER: "true"} if kind.is_leader else {}),
+        **({well_known.SERVING: "true"} if kind.is_serving else {}),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Mould:
-    """A pod's body cut at its marks: literal bytes, and between them which of PodWords goes there."""
+class CompiledPodTemplate:
+    """A pod's body cut at its placeholders: literal bytes, and between them which of PodVariables goes there."""
 
     literals: tuple[bytes, ...]
     slots: tuple[int, ...]
 
-    def cast(self, words: PodWords) -> bytes:
-        encoded = [word.encode() for word in words]
+    def render(self, variables: PodVariables) -> bytes:
+        encoded = [variable.encode() for variable in variables]
         parts = [self.literals[0]]
         for slot, literal in zip(self.slots, self.literals[1:], strict=True):
             parts += (encoded[slot], literal)
@@ -144,17 +158,19 @@ class Mould:
 
 
 @lru_cache(maxsize=1024)
-def _mould(owner: OwnerIdentity, revision_name: str, payload: str, role_name: str, kind: PodKind) -> Mould:
+def _compiled(
+    owner: OwnerIdentity, revision_name: str, payload: str, role_name: str, kind: PodKind
+) -> CompiledPodTemplate:
     template = template_of_payload(payload)
     role = template.role(role_name)
     assert role is not None, role_name
-    mark = "<<modelinfer>>"
-    while mark in payload:  # what a user wrote must never be taken for a mark
-        mark = f"<{mark}>"
-    marks = PodWords(*(f"{mark}{slot}{mark}" for slot in range(len(PodWords._fields))))
-    body = _COMPACT.encode(_pod(owner, revision_name, template, role, marks, kind))
-    pieces = re.split(f"{re.escape(mark)}(\\d){re.escape(mark)}", body)
-    return Mould(
+    placeholder = "<<modelinfer>>"
+    while placeholder in payload:  # what a user wrote must never be taken for a placeholder
+        placeholder = f"<{placeholder}>"
+    placeholders = PodVariables(*(f"{placeholder}{slot}{placeholder}" for slot in range(len(PodVariables._fields))))
+    body = _COMPACT.encode(_pod(owner, revision_name, template, role, placeholders, kind))
+    pieces = re.split(f"{re.escape(placeholder)}(\\d){re.escape(placeholder)}", body)
+    return CompiledPodTemplate(
         literals=tuple(literal.encode() for literal in pieces[::2]), slots=tuple(int(slot) for slot in pieces[1::2])
     )
 
@@ -164,62 +180,77 @@ def _pod(
     revision_name: str,
     template: RevisionTemplate,
     role: RoleTemplate,
-    words: PodWords,
+    variables: PodVariables,
     kind: PodKind,
 ) -> dict[str, Any]:
     metadata = role.template(0 if kind.is_entry else 1).metadata
-    own_annotations = {well_known.INCARNATION: words.incarnation}
+    own_annotations = {well_known.INCARNATION: variables.incarnation}
     if template.gang_scheduler is GangScheduler.VOLCANO:
-        own_annotations |= {well_known.VOLCANO_GROUP_NAME: words.group, well_known.VOLCANO_TASK_SPEC: words.role_id}
+        own_annotations |= {
+            well_known.VOLCANO_GROUP_NAME: variables.group,
+            well_known.VOLCANO_TASK_SPEC: variables.role_id,
+        }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": words.pod,
+            "name": variables.pod,
             "namespace": owner.namespace,
-            "labels": {**_foreign(metadata.labels), **_own_labels(owner, revision_name, role, words, kind)},
-            "annotations": {**metadata.annotations, **own_annotations},
+            "labels": {**_users(metadata.labels), **_own_labels(owner, revision_name, role, variables, kind)},
+            "annotations": {**_users(metadata.annotations), **own_annotations},
             "ownerReferences": [owner.reference()],
         },
-        "spec": _pod_spec(owner, template, role, words, kind),
+        "spec": _pod_spec(owner, template, role, variables, kind),
     }
 
 
-def _foreign(template_labels: Mapping[str, str]) -> dict[str, str]:
-    """A template's labels but for those that say what a pod is not."""
-    return {
-        key: value for key, value in template_labels.items() if key not in (well_known.ENTRY, well_known.GROUP_LEADER)
-    }
+def _users(template_metadata: Mapping[str, str]) -> dict[str, str]:
+    """A template's labels or annotations without those that only the controller may set: they would mislead it."""
+    return {key: value for key, value in template_metadata.items() if key not in well_known.OWN_POD_KEYS}
 
 
 def _pod_spec(
-    owner: OwnerIdentity, template: RevisionTemplate, role: RoleTemplate, words: PodWords, kind: PodKind
+    owner: OwnerIdentity, template: RevisionTemplate, role: RoleTemplate, variables: PodVariables, kind: PodKind
 ) -> dict[str, Any]:
-    spec = dict(role.template(0 if kind.is_entry else 1).spec)
+    pod_template = role.template(0 if kind.is_entry else 1)
+    spec = dict(pod_template.spec)
+    environment = _environment(role, variables, pod_template.metadata)
     for containers in ("initContainers", "containers"):
         if containers in spec:
-            spec[containers] = [_with_environment(container, role, words) for container in spec[containers]]
+            spec[containers] = [_with_environment(container, environment) for container in spec[containers]]
     if template.scheduler_name:
         spec["schedulerName"] = template.scheduler_name
     if template.gang_scheduler is GangScheduler.KUBERNETES:
-        spec["schedulingGroup"] = {"podGroupName": words.group}
+        spec["schedulingGroup"] = {"podGroupName": variables.group}
     if kind.is_leader:
         topology.add_leader_constraints(spec, owner.name, template.topology_spread_constraints)
     else:
-        topology.add_follower_affinity(spec, words.group, template.topology_spread_constraints)
+        topology.add_follower_affinity(spec, variables.group, template.topology_spread_constraints)
     return spec
 
 
-def _with_environment(container: Mapping[str, Any], role: RoleTemplate, words: PodWords) -> dict[str, Any]:
+def _with_environment(container: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
     """Our variables first, so that the template's own can refer to them; a template cannot redefine ours."""
-    own = {
-        well_known.ENV_GROUP_SIZE: str(role.pod_count),
-        well_known.ENV_ENTRY_ADDRESS: words.entry_address,
-        well_known.ENV_WORKER_INDEX: words.worker_index,
-    }
     first = [{"name": name, "value": value} for name, value in own.items()]
     rest = [variable for variable in container.get("env") or [] if variable.get("name") not in own]
     return {**container, "env": [*first, *rest]}
+
+
+def _environment(role: RoleTemplate, variables: PodVariables, metadata: Metadata) -> dict[str, str]:
+    """In order. With LeaderWorkerSet's where the template asks for them, so that images made for it run unchanged."""
+    size = str(role.pod_count)
+    own = {
+        well_known.ENV_GROUP_SIZE: size,
+        well_known.ENV_ENTRY_ADDRESS: variables.entry_address,
+        well_known.ENV_WORKER_INDEX: variables.worker_index,
+    }
+    if metadata.annotations.get(well_known.LWS_ENV) != "true":
+        return own
+    return own | {
+        well_known.ENV_LWS_LEADER_ADDRESS: variables.entry_address,
+        well_known.ENV_LWS_GROUP_SIZE: size,
+        well_known.ENV_LWS_WORKER_INDEX: variables.worker_index,
+    }
 
 
 def service_spec(owner: OwnerIdentity, role: RoleTemplate, group: int, instance: int) -> dict[str, Any]:

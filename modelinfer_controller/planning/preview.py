@@ -240,7 +240,7 @@ class _World:
             created_at=self.now,
             is_scheduled=True,
             cause=None,
-            labels=manifests.pod_labels(self._identity, revision, action.identity),
+            labels=manifests.pod_labels(self._identity, revision, action.identity, is_serving=action.is_serving),
         )
 
 

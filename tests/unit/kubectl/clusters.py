@@ -84,8 +84,9 @@ class Cluster:
                     )
                 case CreateService(_, name, body):
                     self.services[name] = self._born(body, Service)
-                case CreatePod(identity_, name, revision, incarnation, _):
-                    self.pods[name] = self._born(manifests.pod_body(identity, revision, identity_, incarnation), Pod)
+                case CreatePod(identity_, name, revision, incarnation, serving):
+                    body = manifests.pod_body(identity, revision, identity_, incarnation, is_serving=serving)
+                    self.pods[name] = self._born(body, Pod)
                 case DeletePod(_, name):
                     del self.pods[name]
         self.note()

@@ -14,9 +14,9 @@ from planning.world import NAME, NAMESPACE, UID, Spec, World, a_role, a_spec, po
 IDENTITY = OwnerIdentity(NAMESPACE, NAME, UID)
 
 
-def render(spec: Spec, identity: PodIdentity, gang: GangScheduler | None = None) -> Any:
+def render(spec: Spec, identity: PodIdentity, gang: GangScheduler | None = None, *, is_serving: bool = False) -> Any:
     revision = resolve(NAME, payload_of_spec(json.dumps(spec).encode(), gang), [], [], {})
-    return json.loads(pod_body(IDENTITY, revision, identity, 3))
+    return json.loads(pod_body(IDENTITY, revision, identity, 3, is_serving=is_serving))
 
 
 def environment(pod: Any, kind: str = "containers", index: int = 0) -> list[tuple[str, str]]:
@@ -30,6 +30,8 @@ def test_a_pod_has_its_names_labels_owner_and_environment() -> None:
     own = {
         well_known.NAME: "m",
         well_known.GROUP_NAME: "m-7",
+        well_known.GROUP_INDEX: "7",
+        well_known.WORKER_INDEX: "2",
         well_known.ROLE: "Prefill",
         well_known.ROLE_ID: "Prefill-1",
         well_known.REVISION: pod["metadata"]["labels"][well_known.REVISION],
@@ -165,3 +167,51 @@ def test_the_other_pods_of_the_group_prefer_the_leaders_domain() -> None:
 def test_without_constraints_the_template_is_left_as_it_is() -> None:
     spec = render(a_spec(1, a_role("decode", 2)), PodIdentity(0, "decode", 1, 0))["spec"]
     assert spec.keys() == {"containers"}
+
+
+def test_new_pods_say_their_indices() -> None:
+    labels = render(a_spec(9, a_role("decode", 1, workers=3)), PodIdentity(7, "decode", 0, 2))["metadata"]["labels"]
+    assert (labels[well_known.GROUP_INDEX], labels[well_known.WORKER_INDEX]) == ("7", "2")
+
+
+@pytest.mark.parametrize("is_serving", [True, False])
+def test_a_pod_serves_from_birth_while_drain_is_set(is_serving: bool) -> None:
+    role = a_role("decode")
+    role["entryTemplate"]["metadata"] = {"labels": {well_known.SERVING: "false"}}
+    pod = render(a_spec(1, role), PodIdentity(0, "decode", 0, 0), is_serving=is_serving)
+    assert pod["metadata"]["labels"].get(well_known.SERVING) == ("true" if is_serving else None)
+
+
+def test_our_keys_in_a_template_are_dropped_and_the_users_kept() -> None:
+    role = a_role("decode")
+    role["entryTemplate"]["metadata"] = {
+        "labels": {well_known.GROUP_LEADER: "true", well_known.ROLE: "x", "app": "a"},
+        "annotations": {
+            well_known.ACKNOWLEDGED_RESTARTS: "5",
+            well_known.DRAINED: "true",
+            well_known.IGNORE_RESTARTS_OF: "proxy",
+            "note": "n",
+        },
+    }
+    metadata = render(a_spec(1, role), PodIdentity(0, "decode", 0, 0))["metadata"]
+    assert metadata["annotations"] == {
+        well_known.IGNORE_RESTARTS_OF: "proxy",
+        "note": "n",
+        well_known.INCARNATION: "3",
+    }
+    assert (metadata["labels"]["app"], metadata["labels"][well_known.ROLE]) == ("a", "decode")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_images_made_for_leader_worker_set_find_its_environment_where_the_template_asks_for_it(wanted: bool) -> None:
+    role = a_role("decode", 1, workers=3)
+    role["workerTemplate"] = {**role["workerTemplate"], "metadata": {"annotations": {well_known.LWS_ENV: "true"}}}
+    pod = render(a_spec(1, role), PodIdentity(0, "decode", 0, 2 if wanted else 0))
+    environment = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
+    own = {"GROUP_SIZE": "4", "ENTRY_ADDRESS": environment["ENTRY_ADDRESS"], "WORKER_INDEX": "2" if wanted else "0"}
+    lws = {
+        "LWS_LEADER_ADDRESS": environment["ENTRY_ADDRESS"],
+        "LWS_GROUP_SIZE": "4",
+        "LWS_WORKER_INDEX": "2",
+    }
+    assert environment == {**own, **(lws if wanted else {})}

@@ -285,8 +285,9 @@ class World:
                 self.services[name] = patched
             case DeleteService(_, name, uid):
                 assert self.services.pop(name).metadata.uid == uid
-            case CreatePod(identity, name, revision, incarnation, _):
-                self._create_pod(identity, name, manifests.pod_body(self.identity, revision, identity, incarnation))
+            case CreatePod(identity, name, revision, incarnation, serving):
+                body = manifests.pod_body(self.identity, revision, identity, incarnation, is_serving=serving)
+                self._create_pod(identity, name, body)
                 assert revision.name in self.revisions, f"{name} is of revision {revision.name}, which is not stored"
             case PatchPodMetadata(_, name, uid, own_labels, annotations):
                 pod = self.pods[name]
