@@ -38,7 +38,7 @@ def test_pause_and_resume_in_the_middle(user: User, plugin: Plugin) -> None:
     told = "paused: no group is taken down for an update; recovery and scaling go on\n"
     assert (done.code, done.out) == (0, f"modelinfer.workload.volcano.sh/paused {told}")
     user.wait(lambda: user.status("paused").get("availableReplicas") == 4, "all are available")
-    user.wait_settled("paused")
+    user.wait(lambda: user.condition("paused", "Progressing").get("reason") == "Paused", "the conditions say so")
     halfway = images(user)
     assert set(halfway.values()) == {"image:1", "image:2"}
     status = plugin.run("rollout", "status", "paused")
@@ -72,7 +72,7 @@ def test_a_stuck_rollout_fails_with_the_reason(user: User, plugin: Plugin) -> No
     user.apply(model("stuck", role(image="image:2", image_pull_error="true"), replicas=2))
     done = plugin.run("rollout", "status", "stuck", "--stuck-after=2s")
     assert done.code == 1
-    assert done.err.startswith("error: the rollout of stuck is stuck: ImagePullBackOff: ")
+    assert done.err.startswith("error: the rollout of stuck is stuck: pod stuck-1-decode-0-0: ImagePullBackOff: ")
     assert len(done.err.splitlines()) == 1
 
 
