@@ -121,7 +121,8 @@ class Supervisor:
             self._site.open()
         self._launch(components.etcd(self._layout, self._ports))
         self._launch(components.kube_apiserver(self._layout, self._ports, self._settings))
-        self._wait("kube-apiserver's certificate", self._layout.authority.exists)
+        # Its key is written after it: without the key, the certificate may be there and empty.
+        self._wait("kube-apiserver's certificate", self._layout.authority.with_suffix(".key").exists)
         self._write_kubeconfigs()
         client = RestClient(self._ports.server, self._layout.authority, self._token)
         self._wait("kube-apiserver", lambda: client.request("GET", "/readyz") == b"ok")
