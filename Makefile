@@ -80,6 +80,13 @@ e2e: venv
 bench: venv
 	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)
 
+.PHONY: dist release
+dist: venv ## dist/install.yaml: the CRD and everything else in one file
+	$(BIN)/python hack/release.py
+
+release: venv ## Everything a release holds, in dist/$(VERSION): make release VERSION=0.2.0
+	$(BIN)/python hack/release.py $(VERSION) $(ARGS)
+
 HISTORIES ?= 1000
 SEED ?= 0
 STEPS ?= 20
