@@ -16,6 +16,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from sim import histories
 from sim.histories import TALLY, Histories
 
 BATCH = 25
@@ -30,7 +31,7 @@ def main() -> int:
     ran = judged = 0
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         batches = [
-            pool.submit(_batch, arguments.seed + number, count, arguments.steps, not arguments.no_shrink)
+            pool.submit(_batch, arguments.seed + number, count, arguments, is_shrunk=not arguments.no_shrink)
             for number, count in enumerate(counts)
         ]
         for number, batch in enumerate(batches, start=arguments.seed):  # in order: the first that failed is told
@@ -48,11 +49,12 @@ def main() -> int:
     return 0
 
 
-def _batch(number: int, count: int, steps: int, is_shrunk: bool) -> tuple[int, int]:
+def _batch(number: int, count: int, arguments: argparse.Namespace, *, is_shrunk: bool) -> tuple[int, int]:
     """How many histories ran, and how many take-downs they had. Raises what failed. In a process of its own."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     before = TALLY.ran, TALLY.judged
-    _run(number, count, steps, is_shrunk=is_shrunk)
+    histories.THEMES[:] = arguments.theme
+    _run(number, count, arguments.steps, is_shrunk=is_shrunk)
     return TALLY.ran - before[0], TALLY.judged - before[1]
 
 
@@ -78,8 +80,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=20, help="rules in a history, at most")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
+    every = [*histories.THEMES, "broken"]
+    parser.add_argument("--theme", choices=every, action="append", help="what histories are about (default: all)")
     parser.add_argument("--no-shrink", action="store_true", help="show the first failure as it was found, at once")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.theme = arguments.theme or every
+    return arguments
 
 
 if __name__ == "__main__":

@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelinfer_controller.api import well_known
+from modelinfer_controller.simulator.apiserver.store import ChangeType
 from modelinfer_controller.simulator.faults.transport import NO_FAULTS, ROUGH
 from modelinfer_controller.simulator.virtual_time import LeakedTask, VirtualTimeLoop
-from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object
+from sim.broken import BREAKAGES, Breakage, break_for_ever, breakage, check_all_else
+from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object, parse_pod
+from sim.journal import CONTROLLER, Entry
 from sim.rest import check_at_rest
 from sim.rollout_rules import RolloutRules
 from sim.rules import Rules
@@ -30,6 +33,11 @@ A_MOMENT = 0.00137  # seconds, off everybody's beat: whoever was in the middle o
 TIME_TO_REST = 2700.0
 QUIET = 750.0  # longer than anything that the controller waits for: a rebuild is forgotten after ten healthy minutes
 STEP = 75.0
+TIME_FOR_ALL_ELSE = 3600.0  # what is broken for ever leaves no rest to wait for
+
+THEMES = ["anything", "rough", "rollout"]
+"""What histories are about; `broken` is one more. `sim.fuzz --theme` says which."""
+
 WAITS = (0.0, 0.01, 0.15, 0.5, 1.1, 3.0, 12.0, 35.0, 90.0, 400.0, 800.0)
 
 SCALING = ("scaled", "reshaped", "undone", "ganged")  # edits that take pods down for other reasons than a rollout
@@ -94,6 +102,8 @@ class Histories(RuleBasedStateMachine):
         self._world: World | None = None
         self._past: list[Object] = []
         self._has_failed = False
+        self._breakage: Breakage | None = None
+        self._troubled: set[int] = set()
         self.theme = ""
 
     @property
@@ -128,14 +138,16 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         seed=st.integers(0, 999),
         spec=specs(),
-        theme=st.sampled_from(["anything", "rough", "rollout"]),
+        theme=NUMBERS,
         volcano=st.booleans(),
         native=st.booleans(),
     )
-    def begin(self, seed: int, spec: Object, theme: str, volcano: bool, native: bool) -> None:
-        """theme: rough adds faults to anything, rollout leaves only edits of one, time, and a controller that dies."""
+    def begin(self, seed: int, spec: Object, theme: int, volcano: bool, native: bool) -> None:
+        """theme: of THEMES. rough adds faults to anything, rollout leaves only edits of one, time, and a controller
+        that dies; broken has one thing that stays broken."""
         TALLY.ran += 1
-        self.theme = theme
+        self.theme = THEMES[theme % len(THEMES)]
+        note(f"theme: {self.theme}")
         self._do(self._begin(seed, spec, volcano, native))
 
     async def _begin(self, seed: int, spec: Object, volcano: bool, native: bool) -> None:
@@ -168,6 +180,10 @@ class Histories(RuleBasedStateMachine):
         world = self.world
         world.heal()
         await self._clear_the_way()
+        if self._breakage is not None:
+            await world.sleep(TIME_FOR_ALL_ELSE)
+            check_all_else(world, self._breakage, self._troubled)
+            return
         quiet = spent = 0.0
         while quiet < QUIET:
             writes = len(world.journal.controller_writes)
@@ -450,6 +466,23 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def toggle_volcano(self) -> None:
         self._act(self.world.remove_volcano if self.world.has_volcano else self.world.install_volcano)
+
+    # -- what stays broken -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.theme == "broken" and self._breakage is None)
+    @rule(name=st.sampled_from(BREAKAGES), group=st.integers(0, 4))
+    def break_something_for_ever(self, name: str, group: int) -> None:
+        self._breakage = breakage(name, group)
+        self._act(break_for_ever, self.world, self._breakage)
+        self.world.journal.on_entry.append(self._note_trouble)
+
+    def _note_trouble(self, entry: Entry) -> None:
+        """Notes the groups of which somebody else lost a pod."""
+        if entry.author == CONTROLLER or entry.change.kind_key != PODS:
+            return
+        pod = parse_pod(entry.change.stored.object)
+        if pod is not None and (pod.has_failed or pod.is_terminating or entry.change.type is ChangeType.DELETED):
+            self._troubled.add(pod.group)
 
     # -- the controller and its server -------------------------------------------------------------------------------
 

@@ -102,5 +102,6 @@ class JournaledTransport(InProcessTransport):
         self._name = author
 
     async def request(self, request: Request) -> Response:
-        await self._reach_server(request)
-        return self._journal.perform(self._name, self._signed(request), self._api.handle)
+        signed = self._signed(request)
+        await self._reach_server(signed)
+        return self._journal.perform(self._name, signed, self._api.handle)

@@ -90,8 +90,15 @@ class World:
         script: Callable[[PlainObject], Behaviour] = behaviour_of_image,
         definition: Path | Object = CRD,
     ) -> None:
+        self.never_pulls = ""  # how the names of pods begin whose images never arrive
+        self._script = script
         self.cluster = SimulatedControlPlane(
-            seed, nodes=nodes, volcano=volcano, native_gang=native_gang, definitions=[definition], script=script
+            seed,
+            nodes=nodes,
+            volcano=volcano,
+            native_gang=native_gang,
+            definitions=[definition],
+            script=self._behaviour_of,
         )
         # The real one takes its time too. At once, it and a controller behind on the news would take turns for ever.
         self.cluster.gc.latency = 0.2
@@ -105,6 +112,11 @@ class World:
         self._transport = JournaledTransport(self.cluster.api, self.journal, USER)
         self.frozen: set[str] = set()
         self._cut_at = -3600.0
+
+    def _behaviour_of(self, pod: PlainObject) -> Behaviour:
+        if self.never_pulls and pod.metadata.name.startswith(self.never_pulls):
+            return replace(HEALTHY, image_pull_error=True)
+        return self._script(pod)
 
     def _connect(self) -> Any:
         return self.faults.wrap(JournaledTransport(self.cluster.api, self.journal, CONTROLLER))
@@ -270,10 +282,13 @@ class World:
         self.thaw()
         if self._needs_volcano():
             self.install_volcano()
-        self.cluster.kubelet.script = lambda pod: HEALTHY
+        self._script = lambda pod: HEALTHY
         for pod in self.facts.objects(PODS):
+            name = pod["metadata"]["name"]
+            if self.never_pulls and name.startswith(self.never_pulls):
+                continue
             with suppress(KeyError):  # one that it does not know yet will follow the script
-                self.cluster.kubelet.behave(ObjectName(NAMESPACE, pod["metadata"]["name"]), HEALTHY)
+                self.cluster.kubelet.behave(ObjectName(NAMESPACE, name), HEALTHY)
         self.controller.start()
 
     def _needs_volcano(self) -> bool:

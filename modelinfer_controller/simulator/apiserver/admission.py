@@ -18,13 +18,17 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One write to be judged. object is what is going to be stored, of a deletion what is going to be deleted."""
+    """One write to be judged.
+
+    user is the client's user agent. object is what is going to be stored, of a deletion what is going to be deleted.
+    """
 
     operation: Operation
     kind: Kind
     namespace: str
     name: str
     subresource: str
+    user: str
     object: Object
 
 

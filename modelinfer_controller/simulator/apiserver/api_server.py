@@ -94,10 +94,15 @@ class ApiServer:
         if not target.name:
             body = _body(request) if request.method == "POST" else {}
             name = (body.get("metadata") or {}).get("name", "")
-            return Review(Operation.CREATE, target.kind, target.namespace, name, "", body) if body else None
+            return (
+                Review(Operation.CREATE, target.kind, target.namespace, name, "", _user(request), body)
+                if body
+                else None
+            )
         operation = Operation.DELETE if request.method == "DELETE" else Operation.UPDATE
         stored = self.registry.get(target.kind, target.key)
-        return Review(operation, target.kind, target.namespace, target.name, target.subresource, stored.object)
+        kind, (namespace, name) = target.kind, target.key
+        return Review(operation, kind, namespace, name, target.subresource, _user(request), stored.object)
 
     def watch(self, request: Request) -> Watch:
         """Opens a watch. Raises StatusError where it cannot be; of a version that is gone an ERROR event tells."""
@@ -227,7 +232,9 @@ class ApiServer:
         body = _body(request)
         if self.admission.has_plugins:
             name = (body.get("metadata") or {}).get("name", "")
-            body = self.admission.admit(Review(Operation.CREATE, target.kind, target.namespace, name, "", body))
+            kind, namespace = target.kind, target.namespace
+            review = Review(Operation.CREATE, kind, namespace, name, "", _user(request), body)
+            body = self.admission.admit(review)
         stored = self.registry.create(target.kind, target.namespace, body, _write_options(request))
         return Response(201, stored.raw, _JSON)
 
@@ -287,7 +294,8 @@ class ApiServer:
             if len(encode(new)) > _LARGEST_OBJECT:
                 raise status_errors.too_large_for_etcd()
             kind, (namespace, name) = target.kind, target.key
-            return self.admission.admit(Review(Operation.UPDATE, kind, namespace, name, target.subresource, new))
+            review = Review(Operation.UPDATE, kind, namespace, name, target.subresource, _user(request), new)
+            return self.admission.admit(review)
 
         return admitted_change
 
@@ -315,10 +323,14 @@ class ApiServer:
         return _ok(_success())
 
     def _record(self, request: Request, target: Target, verb: str, status: int) -> None:
-        agent = request.headers.get("user-agent", "")
         self.audit.record(
-            Call(agent, verb, target.kind.plural, target.subresource, target.namespace, target.name, status)
+            Call(_user(request), verb, target.kind.plural, target.subresource, target.namespace, target.name, status)
         )
+
+
+def _user(request: Request) -> str:
+    """Who asks: there is no authentication, so it is the user agent."""
+    return request.headers.get("user-agent", "")
 
 
 def error_response(error: StatusError) -> Response:

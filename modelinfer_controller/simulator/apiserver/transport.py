@@ -50,8 +50,9 @@ class InProcessTransport:
         self._user_agent = user_agent
 
     async def request(self, request: Request) -> Response:
-        await self._reach_server(request)
-        return self._api.handle(self._signed(request))
+        signed = self._signed(request)
+        await self._reach_server(signed)
+        return self._api.handle(signed)
 
     async def _reach_server(self, request: Request) -> None:
         """Waits for webhooks that hang. Raises TransportError where the client does not wait for so long."""

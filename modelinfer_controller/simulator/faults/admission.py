@@ -12,7 +12,7 @@ CREATE, UPDATE, DELETE = Operation.CREATE, Operation.UPDATE, Operation.DELETE
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which writes are meant. resource is a plural, name_part a part of the object's name; "" matches any.
+    """Which writes are meant: resource is a plural, name_part a part of the name, user a client; "" matches any.
 
     subresource "" is the object itself alone. is_matched looks at whatever else there is to look at.
     """
@@ -22,6 +22,7 @@ class Match:
     name_part: str = ""
     namespace: str = ""
     subresource: str = ""
+    user: str = ""
     is_matched: Callable[[Review], bool] = lambda review: True
 
     def __call__(self, review: Review) -> bool:
@@ -31,6 +32,7 @@ class Match:
             and self.name_part in review.name
             and self.namespace in ("", review.namespace)
             and self.subresource == review.subresource
+            and self.user in ("", review.user)
             and self.is_matched(review)
         )
 
