@@ -237,9 +237,9 @@ def test_back_off(user: User, controller: ControllerProcess) -> None:
         user.wait(waits, f"{name} says that it waits")
     message = user.condition("mi", "Available")["message"]
     assert "mi-0-decode-0-1" in message
-    assert re.search(r"until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", message)
+    assert re.search(r"ends at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", message)
     event, *_ = user.wait(lambda: user.events("BackOff"), "an event")
-    assert "waits until" in event
+    assert "recreates it after a back-off" in event
     controller.restart()
 
     user.apply(model("rolled", role(workers=1, image="image:2")))
