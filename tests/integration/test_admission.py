@@ -302,7 +302,6 @@ def test_columns_and_status(modelinfers: ModelInfers) -> None:
                         "attempt": 1,
                         "at": "2026-01-02T03:04:05.123456Z",
                         "complete": True,
-                        "cause": "mi-0-decode-0-0 failed",
                     }
                 },
             }
