@@ -132,8 +132,7 @@ class User:
         if model is None or model.get("status", {}).get("observedGeneration") != model["metadata"]["generation"]:
             return False
         found = {one["type"]: one["status"] for one in model["status"].get("conditions", [])}
-        expected = {"Available": "True", "Progressing": "False", "UpdateInProgress": "False", "Ready": "True"}
-        return found.items() >= expected.items()
+        return found.items() >= {"Available": "True", "Progressing": "False", "UpdateInProgress": "False"}.items()
 
     def wait_rebuilt(self, before: Mapping[str, str], expected: set[str], *names: str) -> None:
         """Until exactly the expected pods have been replaced and all is as specified; `before` are their old UIDs."""
