@@ -11,6 +11,7 @@ from real_user import RealUser, restarts
 from workloads import PORT, container, role, template
 
 SIDECAR_PORT = 8081
+IGNORE = "modelinfer.volcano.sh/ignore-restarts-of"
 
 
 def ends(user: RealUser, pod: str) -> list[tuple[int, str]]:
@@ -132,14 +133,21 @@ def test_a_pod_that_has_ended_is_recreated(user: RealUser, code: int, phase: str
     assert phase in phases
 
 
-def test_the_instance_of_a_sidecar_that_died_is_recreated(user: RealUser) -> None:
-    sidecar = container("idle", name="proxy", port=SIDECAR_PORT)
-    user.apply(model("mi", role(replicas=2, pod=template(sidecars=[sidecar]))))
-    user.wait_available("mi")
-    before = user.uids_of("mi")
-    user.ask("mi-0-decode-1-0", "/exit?code=1", port=SIDECAR_PORT)
-    user.wait_recreated("mi", before, {"mi-0-decode-1-0"})
-    assert (1, "Error") in ends(user, "mi-0-decode-1-0")
+def test_a_sidecar_that_died_counts_unless_the_template_says_that_it_does_not(user: RealUser) -> None:
+    pod = template(sidecars=[container("idle", name="proxy", port=SIDECAR_PORT)])
+    ignoring = {"metadata": {"annotations": {IGNORE: "proxy"}}, **pod}
+    user.apply(model("strict", role(replicas=2, pod=pod)))
+    user.apply(model("easy", role(pod=ignoring)))
+    user.wait_available("strict")
+    user.wait_available("easy")
+    before, easy_before = user.uids_of("strict"), user.uids_of("easy")
+    for victim in ("strict-0-decode-1-0", "easy-0-decode-0-0"):
+        user.ask(victim, "/exit?code=1", port=SIDECAR_PORT)
+    user.wait_recreated("strict", before, {"strict-0-decode-1-0"})
+    assert (1, "Error") in ends(user, "strict-0-decode-1-0")
+    user.wait(lambda: restarts(user.pods["easy-0-decode-0-0"]) == 1, "the kubelet restarted the side-car")
+    user.wait_available("easy")
+    assert user.uids_of("easy") == easy_before
 
 
 def test_a_readiness_lost_makes_the_group_unavailable_and_nothing_more(user: RealUser) -> None:
