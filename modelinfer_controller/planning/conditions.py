@@ -357,10 +357,10 @@ def _gang_scheduling(decision: Decision) -> Iterable[Condition]:
     if scheduler is None:
         return
     support, scheduler_name = decision.observed.gang_support, decision.owner.spec.scheduler_name
-    if missing := gang.what_is_missing(scheduler, scheduler_name, support):
+    if missing := gang.missing_api_message(scheduler, scheduler_name, support):
         yield condition(GANG_SCHEDULING, False, gang.KIND_MISSING, missing)
     else:
-        yield condition(GANG_SCHEDULING, True, "PodGroupsInUse", gang.what_is_used(scheduler, template))
+        yield condition(GANG_SCHEDULING, True, "PodGroupsInUse", gang.in_use_message(scheduler, template))
 
 
 def _suspended(decision: Decision) -> Iterable[Condition]:

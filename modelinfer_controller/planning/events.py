@@ -23,7 +23,7 @@ def events_of(decision: Decision, status: ModelInferStatus) -> tuple[Event, ...]
 def _gang_events(decision: Decision) -> Iterator[Event]:
     scheduler, spec = decision.revisions.update.template.gang_scheduler, decision.owner.spec
     support = decision.observed.gang_support
-    if scheduler is not None and (missing := gang.what_is_missing(scheduler, spec.scheduler_name, support)):
+    if scheduler is not None and (missing := gang.missing_api_message(scheduler, spec.scheduler_name, support)):
         yield Event("Warning", gang.KIND_MISSING, missing)
 
 

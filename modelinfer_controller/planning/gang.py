@@ -19,6 +19,7 @@ from modelinfer_controller.planning.revision import (
 )
 
 DEFAULT_SCHEDULER = "default-scheduler"
+DEFAULT_TOPOLOGY_MODE = "hard"
 DEFAULT_QUEUE = "default"  # what Volcano's admission fills in
 API_VERSIONS: Mapping[GangScheduler, str] = {
     GangScheduler.VOLCANO: "scheduling.volcano.sh/v1beta1",
@@ -33,17 +34,20 @@ INSTALL_HINTS: Mapping[GangScheduler, str] = {
 KIND_MISSING = "PodGroupKindMissing"
 
 
-def what_is_missing(scheduler: GangScheduler, scheduler_name: str | None, support: GangSupport) -> str:
+def missing_api_message(scheduler: GangScheduler, scheduler_name: str | None, support: GangSupport) -> str:
     """For people: which PodGroup kinds would do that are not there, and how to get them. "" where one is in use."""
     if support.serves(scheduler):
         return ""
-    either = [scheduler, *(one for one in GangScheduler if one is not scheduler)]
-    could_be_used = either if scheduler_name in (None, "", DEFAULT_SCHEDULER) else [scheduler]
-    hints = (support.problem(one) or INSTALL_HINTS[one] for one in could_be_used)
-    return f"the pods run without a gang: {'; or '.join(hints)}"
+    other = next(one for one in GangScheduler if one is not scheduler)
+    text = f"the pods run without a gang: {INSTALL_HINTS[scheduler]}"
+    if scheduler_name not in (None, "", DEFAULT_SCHEDULER):
+        return text
+    if support.serves(other):
+        return f"{text}; the next change of the template uses {API_VERSIONS[other]}, which is served"
+    return f"{text}; or {INSTALL_HINTS[other]}"
 
 
-def what_is_used(scheduler: GangScheduler, template: RevisionTemplate) -> str:
+def in_use_message(scheduler: GangScheduler, template: RevisionTemplate) -> str:
     """For people: the PodGroups that there are, and whether the pods' scheduler knows them."""
     text = f"each group has a PodGroup of {API_VERSIONS[scheduler]}"
     named = {template.scheduler_name, *(spec.get("schedulerName") for spec in _pod_specs(template))}
@@ -56,8 +60,8 @@ def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision,
     """Which PodGroups this ModelInfer's update revision uses, or None without gangSchedule.
 
     Pods of the default scheduler use Kubernetes' own where it is served, all others Volcano's, installed or not. A
-    revision that already says one keeps it while nothing better is there, so that upgrading a cluster, or a moment
-    without an API, restarts no pod.
+    revision that already says one keeps it, so that upgrading a cluster, or a moment without an API, restarts no pod.
+    The next revision is free to use the other.
     """
     if owner.spec.template.gang_schedule is None:
         return None
@@ -69,9 +73,7 @@ def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision,
         for revision in with_meaning(payload_of_spec(owner.spec_json, scheduler), stored)
     ]
     if recorded:
-        _, used = max(recorded)
-        if used is GangScheduler.KUBERNETES or support.volcano or not support.kubernetes:
-            return used
+        return max(recorded)[1]
     return GangScheduler.KUBERNETES if support.kubernetes else GangScheduler.VOLCANO
 
 
@@ -93,8 +95,9 @@ def desired_spec(
     pod_count = sum(role.pod_count * count for role, count in minimum)
     priority_class = _priority_class(template)
     if scheduler is GangScheduler.KUBERNETES:
-        # It wants at least 1: with a minimum of no pods at all, every pod may come alone.
-        policy = {"schedulingPolicy": {"gang": {"minCount": max(pod_count, 1)}}}
+        # It wants at least 1: with a minimum of no pods at all, every pod may come alone. A preemption of one pod costs
+        # the gang: then it is better that all of its pods make room, and at once.
+        policy = {"schedulingPolicy": {"gang": {"minCount": max(pod_count, 1)}}, "disruptionMode": {"all": {}}}
         return {**policy, "priorityClassName": priority_class} if priority_class else policy
     spec: dict[str, Any] = {
         "minMember": pod_count,
@@ -169,9 +172,15 @@ def _same(name: str, stored: Any, desired: Any) -> bool:
         case "minResources", dict(), dict():
             return same_resources(stored, desired)
         case "networkTopology", dict(), dict():
-            return {**stored, **desired} == stored  # the server fills in the mode
+            return _topology(stored) == _topology(desired)
         case _:
             return bool((stored or None) == (desired or None))
+
+
+def _topology(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are ours, with the mode that the server fills in."""
+    own = {name: given[name] for name in ("highestTierAllowed", "highestTierName") if given.get(name) is not None}
+    return {"mode": given.get("mode") or DEFAULT_TOPOLOGY_MODE, **own}
 
 
 def _merge(stored: Any, desired: Any) -> Any:

@@ -74,6 +74,19 @@ def test_the_minimum_of_a_group_starts_before_the_rest(native_tenant: Tenant) ->
     tenant.wait_ready(group_pods("mi", 0, prefill=(1, 1), decode=(3, 1)))
 
 
+def test_a_preemption_takes_the_whole_gang(native_tenant: Tenant) -> None:
+    tenant = native_tenant
+    tenant.add_nodes(4)
+    tenant.apply(tenant.gang("mi", tenant.role("decode", workers=1), replicas=2))
+    tenant.wait_settled("mi")
+    assert all(found["spec"]["disruptionMode"] == {"all": {}} for found in tenant.pod_groups.values())
+    urgent = tenant.pod(priorityClassName="system-node-critical")
+    tenant.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "urgent"}, "spec": urgent["spec"]})
+    tenant.wait(lambda: "urgent" in tenant.ready_pods, "the urgent pod runs")
+    gone = {change.name for change in tenant.watch("pods").changes if "deletionTimestamp" in change.object["metadata"]}
+    assert gone in ({"mi-0-decode-0-0", "mi-0-decode-0-1"}, {"mi-1-decode-0-0", "mi-1-decode-0-1"})
+
+
 def test_a_changed_minimum_changes_the_count_and_no_pod(native_tenant: Tenant) -> None:
     tenant = native_tenant
     tenant.add_nodes(3)

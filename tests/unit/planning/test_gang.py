@@ -126,7 +126,7 @@ def test_neither_kind_installed_the_condition_says_what_is_missing_and_they_appe
 def test_a_moment_without_the_api_and_another_api_installed_later_restart_no_pod() -> None:
     world = gang_world(support=VOLCANO)
     before = world.uids()
-    for support in (GangSupport(), BOTH, VOLCANO):
+    for support in (GangSupport(), BOTH, KUBERNETES, VOLCANO):
         world.gang_support = support
         world.pod_groups = {key: s for key, s in world.pod_groups.items() if support.serves(key.scheduler)}
         world.settle()
@@ -172,6 +172,37 @@ def test_they_are_compared_by_meaning() -> None:
         "subGroupPolicy": [],
     }
     world.pod_groups[volcano_group()] = msgspec.structs.replace(stored, spec=spec)
+    assert world.reconcile().actions == ()
+
+
+def test_a_network_topology_limit_that_is_taken_away_leaves_the_pod_group_too() -> None:
+    world = gang_world({"networkTopology": {"mode": "soft", "highestTierAllowed": 1}})
+    world.edit(lambda spec: spec["template"]["gangSchedule"].update(networkTopology={"mode": "soft"}))
+    world.settle()
+    assert world.pod_groups[volcano_group()].spec["networkTopology"] == {"mode": "soft"}
+    world.edit(lambda spec: spec["template"]["gangSchedule"].pop("networkTopology"))
+    world.settle()
+    assert not world.pod_groups[volcano_group()].spec.get("networkTopology")
+    assert world.reconcile().actions == ()
+
+
+def test_without_its_kind_the_condition_says_that_the_next_revision_uses_the_other() -> None:
+    world = gang_world(support=VOLCANO)
+    world.gang_support, world.pod_groups = KUBERNETES, {}
+    world.settle()
+    assert "uses scheduling.k8s.io/v1beta1, which is served" in world.condition("GangScheduling").message
+    world.edit(image="v2")
+    world.settle()
+    assert {key.scheduler for key in world.pod_groups} == {GangScheduler.KUBERNETES}
+
+
+def test_a_gang_of_kubernetes_own_kind_is_preempted_whole_and_older_ones_are_left_alone() -> None:
+    world = gang_world(support=KUBERNETES)
+    key = PodGroupKey(GangScheduler.KUBERNETES, "m-0")
+    stored = world.pod_groups[key]
+    assert stored.spec["disruptionMode"] == {"all": {}}
+    older = {name: value for name, value in stored.spec.items() if name != "disruptionMode"}
+    world.pod_groups[key] = msgspec.structs.replace(stored, spec={**older, "disruptionMode": {"single": {}}})
     assert world.reconcile().actions == ()
 
 
