@@ -21,7 +21,6 @@ class Reason(StrEnum):
     PODS_NOT_READY = "PodsNotReady"
     POD_FAILED = "PodFailed"
     POD_SUCCEEDED = "PodSucceeded"
-    CONTAINER_FAILED = "ContainerFailed"
     CONTAINER_RESTARTED = "ContainerRestarted"
     NODE_NOT_READY = "NodeNotReady"
     WAITING_FOR_ENTRY_POD = "WaitingForEntryPod"
@@ -32,7 +31,6 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     NAME_COLLISION = "NameCollision"
     REVISION_MISSING = "RevisionMissing"
-    REVISION_UNUSABLE = "RevisionUnusable"
     QUOTA_EXCEEDED = "QuotaExceeded"
     API_SERVER_UNREACHABLE = "ApiServerUnreachable"
     INVALID_SPEC = "InvalidSpec"
@@ -52,7 +50,6 @@ class Reason(StrEnum):
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     ROLLED_BACK = "RolledBack"
     SUSPENDED = "Suspended"
-    HANDING_OVER = "HandingOver"
 
     # GangScheduling
     POD_GROUPS_IN_USE = "PodGroupsInUse"

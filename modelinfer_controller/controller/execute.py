@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.controller.pacing import PassPacing
 from modelinfer_controller.controller.writes import NameConflict, Writes
@@ -282,12 +283,12 @@ def failure_of(action: Action, error: Exception, pacing: PassPacing) -> ApiFailu
 def _reason_and_message(error: Exception) -> tuple[str, str]:
     match error:
         case NameConflict():
-            return "NameCollision", str(error)
+            return Reason.NAME_COLLISION, str(error)
         case Forbidden() if error.is_quota:
-            return "QuotaExceeded", str(error)
+            return Reason.QUOTA_EXCEEDED, str(error)
         case ApiError():
             return error.reason or type(error).__name__, str(error)
         case TransportError():
-            return "ApiServerUnreachable", str(error)
+            return Reason.API_SERVER_UNREACHABLE, str(error)
         case _:
             return type(error).__name__, str(error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from modelinfer_controller.api.core import ObjectMeta
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.planning.actions import Action, GroupPlan, group_of, name_of
@@ -20,8 +21,6 @@ LONGEST_WAIT = 60.0  # how long a fixed quota or webhook goes unnoticed at most
 NAME_WAIT = 30.0  # a foreign object without our label is gone, and nobody hears of it
 REFUSALS_PER_PASS = 4  # of one kind of write: a full quota is not asked ten thousand times
 
-QUOTA_EXCEEDED = "QuotaExceeded"
-NAME_COLLISION = "NameCollision"
 
 Kind = type[Action]
 
@@ -104,7 +103,7 @@ class Pacing:
         for owner in self._owners.values():
             for gates in (owner.actions, owner.groups):
                 for gate in gates.values():
-                    if gate.failure is not None and gate.failure.reason == QUOTA_EXCEEDED:
+                    if gate.failure is not None and gate.failure.reason == Reason.QUOTA_EXCEEDED:
                         gate.due = 0.0
 
 
@@ -167,10 +166,10 @@ class PassPacing:
         """Whether this is news: the action was not refused before."""
         now, kind, name = self._now(), type(action), name_of(action)
         gate = self._owner.actions.setdefault((kind, name), Gate())
-        first = NAME_WAIT if failure.reason == NAME_COLLISION else FIRST_WAIT
+        first = NAME_WAIT if failure.reason == Reason.NAME_COLLISION else FIRST_WAIT
         gate.close(now, _since(gate, failure), first)
         gate.is_exempt = plan.is_recreating
-        if failure.reason != NAME_COLLISION:
+        if failure.reason != Reason.NAME_COLLISION:
             self._owner.groups.setdefault((group_of(action), kind), Gate()).close(now, failure)
             self._refusals[kind] = self._refusals.get(kind, 0) + 1
         return gate.refusals == 1
@@ -182,7 +181,7 @@ class PassPacing:
             failure = self._last(kind)
             if count < REFUSALS_PER_PASS or kind in self._successes or failure is None:
                 continue
-            kinds = self._namespace.kinds if failure.reason == QUOTA_EXCEEDED else self._owner.kinds
+            kinds = self._namespace.kinds if failure.reason == Reason.QUOTA_EXCEEDED else self._owner.kinds
             kinds.setdefault(kind, Gate()).close(now, failure)
 
     def failures(self) -> dict[int | None, ApiFailure]:

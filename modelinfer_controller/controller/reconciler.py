@@ -8,6 +8,7 @@ from typing import Protocol
 
 from modelinfer_controller.api import validation
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure, ModelInfer
 from modelinfer_controller.api.validation import InvalidSpec
 from modelinfer_controller.controller.caches import Caches
@@ -96,7 +97,7 @@ class Reconciler:
     async def _report_invalid(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
         self._status.enqueue(stored, invalid_status(stored, violations, self._clock.now()))
         text = "; ".join(str(violation) for violation in violations)
-        self._events.record(stored, (Event("Warning", "InvalidSpec", text),))
+        self._events.record(stored, (Event("Warning", Reason.INVALID_SPEC, text),))
         return Result()
 
     async def _reconcile_valid(self, stored: ModelInfer, owner: Owner) -> Result:

@@ -7,6 +7,7 @@ import structlog
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.controller.caches import Caches, OwnedCache, controller_uid
 from modelinfer_controller.controller.snapshot import describe_bearer
 from modelinfer_controller.kube.client import Body, Client
@@ -30,7 +31,7 @@ class MetadataRemoved(ApiError):
     def __init__(self, what: str, lost: str) -> None:
         advice = f"exempt objects with the label {well_known.NAME} from it"
         super().__init__(
-            200, "MetadataRemoved", f"{what} came back without {lost}: an admission webhook undoes it; {advice}"
+            200, Reason.METADATA_REMOVED, f"{what} came back without {lost}: an admission webhook undoes it; {advice}"
         )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.modelinfer import StartupPolicy
-from modelinfer_controller.api.reasons import Cause
+from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.first_cause import first_cause
@@ -29,7 +29,7 @@ def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
         return cause(failure.reason, failure_text(failure))
     group = decision.groups.get(ordinal)
     if group is None:
-        return cause("CreatingPods", "its pods are to be created")
+        return cause(Reason.CREATING_PODS, "its pods are to be created")
     needs = decision.needs.get(ordinal)
     if needs is not None and needs.obstacles:
         return cause(*needs.obstacles[0])
@@ -46,14 +46,14 @@ def failure_text(failure: ApiFailure) -> str:
 
 
 def cause(reason: str, message: str) -> Cause:
-    fit = reason if REASON_PATTERN.fullmatch(reason) else "PodFailed"
+    fit = reason if REASON_PATTERN.fullmatch(reason) else Reason.POD_FAILED
     return Cause(fit, cut(one_line(message), MAX_MESSAGE_LENGTH))
 
 
 def delay_cause(waiting: DelayedRecreate) -> Cause:
     """Why a recreation is due, and when the controller begins it."""
     what = "back-off" if waiting.is_backoff else "grace period"
-    reason = "WaitingForBackOff" if waiting.is_backoff else "WaitingForGracePeriod"
+    reason = Reason.WAITING_FOR_BACK_OFF if waiting.is_backoff else Reason.WAITING_FOR_GRACE_PERIOD
     scope = "the group" if waiting.scope == "*" else waiting.scope
     return cause(
         reason,
@@ -69,9 +69,9 @@ def clock(moment: datetime) -> str:
 def _removal_cause(decision: Decision, group: Group) -> Cause:
     deadlines = [pod.drain_deadline for pod in group.live_pods if pod.drain_deadline is not None]
     if deadlines:
-        return cause("Draining", f"its pods drain until {clock(min(deadlines))} at the latest")
+        return cause(Reason.DRAINING, f"its pods drain until {clock(min(deadlines))} at the latest")
     if decision.desired.drain_timeout is not None and group.live_pods:
-        return cause("Draining", "its pods begin to drain")
+        return cause(Reason.DRAINING, "its pods begin to drain")
     return _termination_cause(list(group.pods))
 
 
@@ -84,7 +84,7 @@ def _pod_group_cause(group: Group) -> Cause | None:
     for key, stored in group.pod_groups:
         blocked = next(filter(_is_unschedulable, stored.status.conditions), None)
         if blocked is not None and not stored.metadata.is_terminating:
-            return cause(blocked.reason or "Unschedulable", f"PodGroup {key.name}: {blocked.message}")
+            return cause(blocked.reason or Reason.UNSCHEDULABLE, f"PodGroup {key.name}: {blocked.message}")
     return None
 
 
@@ -98,22 +98,25 @@ def _progress_cause(group: Group) -> Cause:
     if terminating:
         return _termination_cause(terminating)
     if entry := _awaited_entry(group):
-        return cause("WaitingForEntryPod", f"entry pod {entry.name} is not ready yet; its workers are created then")
+        return cause(
+            Reason.WAITING_FOR_ENTRY_POD, f"entry pod {entry.name} is not ready yet; its workers are created then"
+        )
     missing = group.shape.pod_count - len(group.live_pods)
     if missing > 0:
-        return cause("CreatingPods", f"{missing} of its pods are being created")
+        return cause(Reason.CREATING_PODS, f"{missing} of its pods are being created")
     unscheduled = [pod.name for pod in group.live_pods if not pod.is_scheduled]
     if unscheduled:
-        return cause("Scheduling", f"{_names(unscheduled)} not scheduled yet")
+        return cause(Reason.SCHEDULING, f"{_names(unscheduled)} not scheduled yet")
     unready = [pod.name for pod in group.live_pods if not pod.is_ready]
     if unready:
-        return cause("PodsNotReady", f"{_names(unready)} not ready yet")
+        return cause(Reason.PODS_NOT_READY, f"{_names(unready)} not ready yet")
     since = available_since(group)
     if since is not None and group.desired.min_ready:
         return cause(
-            "WaitingForMinReadySeconds", f"all pods are ready; available at {clock(since + group.desired.min_ready)}"
+            Reason.WAITING_FOR_MIN_READY_SECONDS,
+            f"all pods are ready; available at {clock(since + group.desired.min_ready)}",
         )
-    return cause("PodsNotReady", "a role has fewer complete, ready instances than its minimum")
+    return cause(Reason.PODS_NOT_READY, "a role has fewer complete, ready instances than its minimum")
 
 
 def _awaited_entry(group: Group) -> PodView | None:
@@ -129,10 +132,10 @@ def _termination_cause(pods: list[PodView]) -> Cause:
     lost = next((pod for pod in pods if pod.unreachable_since is not None), None)
     text = f"waits for {_names([pod.name for pod in pods])} to be gone"
     if lost is None or lost.unreachable_since is None:
-        return cause("WaitingForTermination", text)
+        return cause(Reason.WAITING_FOR_TERMINATION, text)
     where = unreachable_text(lost.node, lost.unreachable_since)
     advice = "if it does not come back, give it the taint node.kubernetes.io/out-of-service"
-    return cause("NodeNotReady", f"{text}; {where}; {advice}")
+    return cause(Reason.NODE_NOT_READY, f"{text}; {where}; {advice}")
 
 
 def _names(pods: list[str]) -> str:

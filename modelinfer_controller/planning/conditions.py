@@ -10,19 +10,17 @@ from datetime import datetime
 from functools import cached_property
 
 from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.reasons import Cause
+from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.cause import Failures, cause_of, clock, delay_cause, failure_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.message import cut
-from modelinfer_controller.planning.needs.group_needs import NAME_COLLISION, REVISION_MISSING
 from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, Rule, Waiting, condition_of
 
 AVAILABLE, PROGRESSING, READY, STALLED = "Available", "Progressing", "Ready", "Stalled"
 GANG_SCHEDULING, SUSPENDED = "GangScheduling", "Suspended"
 OWN_TYPES = frozenset({AVAILABLE, PROGRESSING, UPDATE_IN_PROGRESS, READY, STALLED, GANG_SCHEDULING, SUSPENDED})
-DEADLINE_EXCEEDED, ROLLED_BACK, PAUSED = "ProgressDeadlineExceeded", "RolledBack", "Paused"
 NAMED_GROUPS = 5  # that a message names before it counts the rest
 MAX_LENGTH = 1000  # of a message; readers show them in a line
 
@@ -177,7 +175,7 @@ def _available(facts: Facts) -> Condition:
         return condition(
             AVAILABLE,
             True,
-            "AllGroupsAvailable" if replicas else "NoReplicas",
+            Reason.ALL_GROUPS_AVAILABLE if replicas else Reason.NO_REPLICAS,
             text if replicas else "no groups are requested",
         )
     first = facts.causes[facts.first_unavailable[0]]
@@ -190,33 +188,38 @@ def _progressing(facts: Facts) -> Condition:
     decision = facts.decision
     progress = decision.progress
     if progress.is_halted:
-        return condition(PROGRESSING, False, DEADLINE_EXCEEDED, _halt_text(decision))
+        return condition(PROGRESSING, False, Reason.PROGRESS_DEADLINE_EXCEEDED, _halt_text(decision))
     if facts.outdated and decision.rules.hold is Rule.PAUSED and not facts.unavailable_count:
-        return condition(PROGRESSING, False, PAUSED, _paused_text(facts))
+        return condition(PROGRESSING, False, Reason.PAUSED, _paused_text(facts))
     if facts.outdated and decision.rules.hold is None:
         text = f"{counted(len(facts.outdated))} to be replaced by revision {decision.rules.goal}{_surge_text(facts)}"
-        return condition(PROGRESSING, True, "RollingUpdate", text)
+        return condition(PROGRESSING, True, Reason.ROLLING_UPDATE, text)
     if facts.unavailable_count:
         return _creating(facts)
     if facts.leftovers:
         return condition(
-            PROGRESSING, True, "ScalingDown", f"{counted(len(facts.leftovers))} being removed{_failure_text(facts)}"
+            PROGRESSING,
+            True,
+            Reason.SCALING_DOWN,
+            f"{counted(len(facts.leftovers))} being removed{_failure_text(facts)}",
         )
     if pending := _pending(facts):
         return condition(PROGRESSING, True, *pending)
     if facts.resizing:
         text = f"pods of {len(facts.resizing)} available groups are being created or removed"
-        return condition(PROGRESSING, True, "ScalingRoles", text)
-    return condition(PROGRESSING, False, "AsSpecified", "the groups are as specified")
+        return condition(PROGRESSING, True, Reason.SCALING_ROLES, text)
+    return condition(PROGRESSING, False, Reason.AS_SPECIFIED, "the groups are as specified")
 
 
 def _creating(facts: Facts) -> Condition:
     reason = facts.causes[facts.first_unavailable[0]].reason
     count = facts.unavailable_count
-    if reason in (NAME_COLLISION, REVISION_MISSING):
+    if reason in (Reason.NAME_COLLISION, Reason.REVISION_MISSING):
         text = f"{count} {'group' if count == 1 else 'groups'} cannot become available: {facts.explained()}"
         return condition(PROGRESSING, False, reason, text)
-    return condition(PROGRESSING, True, "GroupsProgressing", f"{counted(count)} not available yet: {facts.explained()}")
+    return condition(
+        PROGRESSING, True, Reason.GROUPS_PROGRESSING, f"{counted(count)} not available yet: {facts.explained()}"
+    )
 
 
 def _pending(facts: Facts) -> Cause | None:
@@ -273,7 +276,7 @@ def _update_in_progress(facts: Facts) -> Condition:
     decision, goal = facts.decision, facts.decision.rules.goal
     movable = range(decision.budget.partition, decision.budget.replicas)
     if facts.outdated:
-        reason = _hold_reason(decision) or "RollingUpdate"
+        reason = _hold_reason(decision) or Reason.ROLLING_UPDATE
         text = f"{len(movable) - len(facts.outdated)} of {len(movable)} groups are at revision {goal}"
         return condition(UPDATE_IN_PROGRESS, True, reason, f"{text}{_waiting_text(facts)}{_surge_text(facts)}")
     surge = decision.update.surge
@@ -281,22 +284,25 @@ def _update_in_progress(facts: Facts) -> Condition:
         if facts.unfinished_count or surge:
             text = f"all groups are at revision {goal}; {counted(facts.unfinished_count)} not available yet"
             return condition(
-                UPDATE_IN_PROGRESS, True, _hold_reason(decision) or "WaitingForGroups", f"{text}{_surge_text(facts)}"
+                UPDATE_IN_PROGRESS,
+                True,
+                _hold_reason(decision) or Reason.WAITING_FOR_GROUPS,
+                f"{text}{_surge_text(facts)}",
             )
         if facts.leftovers:
             extra = "extra group is" if len(facts.leftovers) == 1 else "extra groups are"
             text = f"all groups are at revision {goal}; {len(facts.leftovers)} {extra} being removed"
-            return condition(UPDATE_IN_PROGRESS, True, "RemovingGroups", text)
+            return condition(UPDATE_IN_PROGRESS, True, Reason.REMOVING_GROUPS, text)
     if facts.held:
         text = f"{counted(len(facts.held))} kept at their revisions by partition {decision.budget.partition}"
-        return condition(UPDATE_IN_PROGRESS, False, "HeldByPartition", text)
-    return condition(UPDATE_IN_PROGRESS, False, "UpToDate", f"all groups are at revision {goal}")
+        return condition(UPDATE_IN_PROGRESS, False, Reason.HELD_BY_PARTITION, text)
+    return condition(UPDATE_IN_PROGRESS, False, Reason.UP_TO_DATE, f"all groups are at revision {goal}")
 
 
 def _hold_reason(decision: Decision) -> str:
     if decision.progress.is_halted:
-        return DEADLINE_EXCEEDED
-    return PAUSED if decision.rules.hold is Rule.PAUSED else ""
+        return Reason.PROGRESS_DEADLINE_EXCEEDED
+    return Reason.PAUSED if decision.rules.hold is Rule.PAUSED else ""
 
 
 def _waiting_text(facts: Facts) -> str:
@@ -327,13 +333,13 @@ def _ready(facts: Facts, available: Condition, progressing: Condition, updating:
     if decision.owner.spec.suspend:
         return condition(READY, False, SUSPENDED, available.message)
     if decision.progress.is_halted:
-        return condition(READY, False, DEADLINE_EXCEEDED, _halt_text(decision))
+        return condition(READY, False, Reason.PROGRESS_DEADLINE_EXCEEDED, _halt_text(decision))
     if decision.progress.failed_revision:
-        return condition(READY, False, ROLLED_BACK, _rollback_text(decision))
+        return condition(READY, False, Reason.ROLLED_BACK, _rollback_text(decision))
     if facts.outdated and decision.rules.hold is Rule.PAUSED:
-        return condition(READY, False, PAUSED, _paused_text(facts))
+        return condition(READY, False, Reason.PAUSED, _paused_text(facts))
     if updating.status == "True":
-        return condition(READY, False, "Updating", updating.message)
+        return condition(READY, False, Reason.UPDATING, updating.message)
     if available.status != "True":
         return condition(READY, False, available.reason, available.message)
     if facts.leftovers or facts.resizing:
@@ -345,9 +351,9 @@ def _stalled(facts: Facts) -> Iterable[Condition]:
     """Present only while it is True: kstatus reads it as failed."""
     decision = facts.decision
     if decision.progress.is_halted:
-        yield condition(STALLED, True, DEADLINE_EXCEEDED, _halt_text(decision))
+        yield condition(STALLED, True, Reason.PROGRESS_DEADLINE_EXCEEDED, _halt_text(decision))
     elif decision.progress.failed_revision:
-        yield condition(STALLED, True, ROLLED_BACK, _rollback_text(decision))
+        yield condition(STALLED, True, Reason.ROLLED_BACK, _rollback_text(decision))
 
 
 def _gang_scheduling(decision: Decision) -> Iterable[Condition]:
@@ -358,9 +364,9 @@ def _gang_scheduling(decision: Decision) -> Iterable[Condition]:
         return
     support, scheduler_name = decision.observed.gang_support, decision.owner.spec.scheduler_name
     if missing := gang.missing_api_message(scheduler, scheduler_name, support):
-        yield condition(GANG_SCHEDULING, False, gang.KIND_MISSING, missing)
+        yield condition(GANG_SCHEDULING, False, Reason.POD_GROUP_KIND_MISSING, missing)
     else:
-        yield condition(GANG_SCHEDULING, True, "PodGroupsInUse", gang.in_use_message(scheduler, template))
+        yield condition(GANG_SCHEDULING, True, Reason.POD_GROUPS_IN_USE, gang.in_use_message(scheduler, template))
 
 
 def _suspended(decision: Decision) -> Iterable[Condition]:
@@ -368,7 +374,7 @@ def _suspended(decision: Decision) -> Iterable[Condition]:
         text = f"spec.suspend is true: no groups until it is false; spec.replicas stays {decision.owner.spec.replicas}"
         yield condition(SUSPENDED, True, SUSPENDED, text)
     elif condition_of(decision.owner.status.conditions, SUSPENDED) is not None:
-        yield condition(SUSPENDED, False, "Resumed", "spec.suspend is false")
+        yield condition(SUSPENDED, False, Reason.RESUMED, "spec.suspend is false")
 
 
 __all__ = ["Facts", "clock", "conditions_of", "settle", "waiting_text"]

@@ -31,7 +31,6 @@ INSTALL_HINTS: Mapping[GangScheduler, str] = {
     GangScheduler.KUBERNETES: "Kubernetes' PodGroup (scheduling.k8s.io/v1beta1) is not served: enable the feature gate "
     "GenericWorkload and that API version on the control plane",
 }
-KIND_MISSING = "PodGroupKindMissing"
 
 
 def missing_api_message(scheduler: GangScheduler, scheduler_name: str | None, support: GangSupport) -> str:
@@ -39,12 +38,16 @@ def missing_api_message(scheduler: GangScheduler, scheduler_name: str | None, su
     if support.serves(scheduler):
         return ""
     other = next(one for one in GangScheduler if one is not scheduler)
-    text = f"the pods run without a gang: {INSTALL_HINTS[scheduler]}"
+    text = f"the pods run without a gang: {_problem(scheduler, support)}"
     if scheduler_name not in (None, "", DEFAULT_SCHEDULER):
         return text
     if support.serves(other):
         return f"{text}; the next change of the template uses {API_VERSIONS[other]}, which is served"
-    return f"{text}; or {INSTALL_HINTS[other]}"
+    return f"{text}; or {_problem(other, support)}"
+
+
+def _problem(scheduler: GangScheduler, support: GangSupport) -> str:
+    return support.problem(scheduler) or INSTALL_HINTS[scheduler]
 
 
 def in_use_message(scheduler: GangScheduler, template: RevisionTemplate) -> str:

@@ -85,7 +85,8 @@ def _finished_cause(pod: Pod) -> Cause:
     exits = f"container {ended[0].name} {_exit_text(ended[0].state.terminated)}" if ended else ""
     detail = "; ".join(part for part in (pod.status.message, exits) if part)
     phase = pod.status.phase if pod.status.phase in ("Failed", "Succeeded") else "Failed"
-    return Cause(pod.status.reason or f"Pod{phase}", detail or f"its phase is {phase}")
+    reason = Reason.POD_SUCCEEDED if phase == "Succeeded" else Reason.POD_FAILED
+    return Cause(pod.status.reason or reason, detail or f"its phase is {phase}")
 
 
 def _container_cause(status: ContainerStatus) -> Cause | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from modelinfer_controller.api import well_known
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInfer, ModelInferStatus
 from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning.cause import Failures
@@ -111,12 +112,12 @@ def invalid_status(stored: ModelInfer, violations: Sequence[Violation], now: dat
     before, generation = stored.status, stored.metadata.generation
     kept = [c for c in before.conditions if c.type not in (PROGRESSING, UPDATE_IN_PROGRESS, READY)]
     if condition_of(kept, AVAILABLE) is None:
-        kept.insert(0, condition(AVAILABLE, False, "InvalidSpec", text))
+        kept.insert(0, condition(AVAILABLE, False, Reason.INVALID_SPEC, text))
     stated = [
         *kept,
-        condition(PROGRESSING, False, "InvalidSpec", text),
-        condition(UPDATE_IN_PROGRESS, False, "InvalidSpec", text),
-        condition(READY, False, "InvalidSpec", text),
+        condition(PROGRESSING, False, Reason.INVALID_SPEC, text),
+        condition(UPDATE_IN_PROGRESS, False, Reason.INVALID_SPEC, text),
+        condition(READY, False, Reason.INVALID_SPEC, text),
     ]
     return ModelInferStatus(
         observed_generation=generation,

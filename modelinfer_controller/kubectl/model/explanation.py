@@ -7,8 +7,9 @@ from itertools import groupby
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
-from modelinfer_controller.controller.pacing import LONGEST_WAIT, NAME_COLLISION, NAME_WAIT
+from modelinfer_controller.controller.pacing import LONGEST_WAIT, NAME_WAIT
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
@@ -266,7 +267,7 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
     actions = [action for action in planned.actions if group_of(action) == ordinal]
     text = actions_text(actions)
     if ordinal in failures and text:
-        at_most = timedelta(seconds=NAME_WAIT if failures[ordinal].reason == NAME_COLLISION else LONGEST_WAIT)
+        at_most = timedelta(seconds=NAME_WAIT if failures[ordinal].reason == Reason.NAME_COLLISION else LONGEST_WAIT)
         yield Next(f"tries again, at least every {span(at_most)}, to {text}", rule="retry")
         return
     if ordinal in found.update.replaced and found.group(ordinal).pods:
@@ -274,7 +275,7 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
         yield Next(f"replaces the group by revision {found.revisions.update.name}, and begins now: {text}")
         return
     obstacles = found.needs[ordinal].obstacles if ordinal in found.needs else ()
-    if any(obstacle.reason == NAME_COLLISION for obstacle in obstacles):
+    if any(obstacle.reason == Reason.NAME_COLLISION for obstacle in obstacles):
         yield Next("goes on as soon as the name is free", rule="retry")
     if text:
         yield Next(f"now: {text}")

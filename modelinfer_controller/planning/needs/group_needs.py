@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import chain
 
 from modelinfer_controller.api import names
-from modelinfer_controller.api.reasons import Cause
+from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.planning.actions import Action, GroupPlan
 from modelinfer_controller.planning.group import Group, is_recorded
 from modelinfer_controller.planning.needs import pods
@@ -16,8 +16,6 @@ from modelinfer_controller.planning.needs.removal import remove
 from modelinfer_controller.planning.needs.services import Reserved, service_actions, service_deletions, service_name
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 
-NAME_COLLISION = "NameCollision"
-REVISION_MISSING = "RevisionMissing"
 PODS_PER_PASS = 2048  # of one group: what a pass carries out at most
 
 
@@ -64,7 +62,7 @@ def _lost_revision(group: Group) -> Needs:
     what = "its pods are left as they are" if group.pods else "nothing is created at another revision instead"
     lost = f"ControllerRevision {group.revision.name} of the group is gone or has other data: {what}; "
     lost += "restore it, or update the group"
-    return Needs(GroupPlan(group.ordinal), (Cause(REVISION_MISSING, lost),), is_final=True)
+    return Needs(GroupPlan(group.ordinal), (Cause(Reason.REVISION_MISSING, lost),), is_final=True)
 
 
 def _shrinks(group: Group) -> bool:
@@ -95,7 +93,7 @@ def _obstacles(group: Group, taken: Mapping[PodIdentity, str], reserved: Reserve
         if role is not None and role.worker_replicas:
             needed.append(("Service", service_name(group, key)))
     for by in (*taken.values(), *(reserved[name] for name in needed if name in reserved)):
-        yield Cause(NAME_COLLISION, by)
+        yield Cause(Reason.NAME_COLLISION, by)
 
 
 def replaced(group: Group, goal: str, now: datetime) -> GroupPlan:
