@@ -117,12 +117,12 @@ class _Findings:
         due = failed_at + self.group.desired.grace
         detail = f" ({pod.cause.reason}: {pod.cause.message})" if pod.cause is not None else ""
         if pod.finished_phase:
-            return Trigger("failed", pod.identity, pod.name, f"has finished{detail}", failed_at, due)
+            return Trigger("failed", pod.identity, pod.name, f"has finished{detail}", failed_at, due, pod.was_killed)
         if not pod.has_new_restarts or policy is RecoveryPolicy.NONE or self.is_forgiven(pod):
             return None
         if self._has_sibling_on_its_way(pod):
             return None
-        return Trigger("restarted", pod.identity, pod.name, f"has restarted{detail}", failed_at, due)
+        return Trigger("restarted", pod.identity, pod.name, f"has restarted{detail}", failed_at, due, pod.was_killed)
 
     def _has_sibling_on_its_way(self, pod: PodView) -> bool:
         """Whether another pod of its scope waits for a node or an image: its pull is worth more than this crash."""
@@ -172,7 +172,7 @@ def _verdict(scope: str, triggers: Sequence[Trigger], group: Group, now: datetim
     backoff = backoff_after(last.attempt)
     due, trigger = min(
         ((_due(trigger, last, backoff, now), trigger) for trigger in triggers),
-        key=lambda pair: (pair[0], pair[1].identity),
+        key=lambda pair: (pair[0], not pair[1].was_killed, pair[1].identity),
     )
     attempt = last.attempt + 1
     if due > now:

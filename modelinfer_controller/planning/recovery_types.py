@@ -27,6 +27,7 @@ class Trigger:
     why: str
     failed_at: datetime | None
     due: datetime
+    was_killed: bool = False  # comes before the exits that it led to, where all are of one second
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from modelinfer_controller.api.core import ContainerStatus
+from modelinfer_controller.api.core import ContainerState, ContainerStateTerminated, ContainerStatus
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.planning.actions import CreatePod, DeletePod, PatchPodMetadata
 from planning.world import World, a_role, a_spec, pod_name
@@ -224,6 +225,19 @@ def test_each_rebuild_is_announced_with_pod_reason_policy_and_attempt() -> None:
     assert event.type == "Warning"
     for part in (WORKER, "Evicted", "RoleRecreate", "attempt 1", "decode-0 of group 1"):
         assert part in event.message
+
+
+def test_the_pod_that_was_killed_is_the_cause_of_a_recreation_not_the_entry_that_exits_for_it() -> None:
+    world = settled()
+    world.restart(ENTRY)
+    world.restart(WORKER)
+    killed = ContainerState(terminated=ContainerStateTerminated(exit_code=137, finished_at=world.now))
+    status = world.pods[WORKER].status
+    statuses = tuple(msgspec.structs.replace(one, last_state=killed) for one in status.container_statuses)
+    world.set_status(WORKER, msgspec.structs.replace(status, container_statuses=statuses))
+    (recreation,) = [event.message for event in world.events() if event.reason == Reason.REBUILDING]
+    assert WORKER in recreation
+    assert ENTRY not in recreation
 
 
 def test_a_deleted_pod_is_named_in_full() -> None:
