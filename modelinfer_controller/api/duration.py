@@ -12,7 +12,11 @@ _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Raises ValueError, with a message for people."""
+    """Raises ValueError, with a message for people.
+
+    >>> parse_duration("1m30s").total_seconds()
+    90.0
+    """
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration such as 15s, 1m30s or 500ms")
     return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))

@@ -519,5 +519,10 @@ class ModelInferSpec(ApiModel):
 
     @property
     def pod_count(self) -> int:
-        """How many pods it asks for, surge left out."""
+        """How many pods it asks for, surge left out.
+
+        >>> role = {"name": "decode", "replicas": 2, "workerReplicas": 3, "entryTemplate": {}}
+        >>> ModelInferSpec.model_validate({"replicas": 4, "template": {"roles": [role]}}).pod_count
+        32
+        """
         return self.replicas * sum(role.replicas * (role.worker_replicas + 1) for role in self.template.roles)

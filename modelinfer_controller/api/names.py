@@ -19,7 +19,11 @@ class ObjectName(NamedTuple):
 
 
 def group_name(owner: str, group: int) -> str:
-    """Name of the group's PodGroup and value of its group-name label."""
+    """Name of the group's PodGroup and value of its group-name label.
+
+    >>> group_name("llama", 2)
+    'llama-2'
+    """
     return f"{owner}-{group}"
 
 
@@ -29,7 +33,11 @@ def role_id(role: str, instance: int) -> str:
 
 
 def pod_name(owner: str, group: int, role: str, instance: int, index: int) -> str:
-    """Pod `index` of a role instance: 0 is the entry pod, 1..workerReplicas are the workers."""
+    """Pod `index` of a role instance: 0 is the entry pod, 1..workerReplicas are the workers.
+
+    >>> pod_name("llama", 2, "Decode", 0, 1)
+    'llama-2-decode-0-1'
+    """
     return f"{owner}-{group}-{role.lower()}-{instance}-{index}"
 
 

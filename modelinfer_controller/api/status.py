@@ -38,6 +38,9 @@ class GroupRecord(WireStruct, frozen=True, omit_defaults=True):
     remembers it. suspended: role name -> n, the instances that the group had when the ModelInfer was suspended.
 
     The names on the wire are the first release's, so that both read the same records.
+
+    >>> msgspec.json.encode(GroupRecord(revision="llama-1e61ffd22d", instances={"decode": 2}))
+    b'{"revision":"llama-1e61ffd22d","complete":{"decode":2}}'
     """
 
     revision: str = ""

@@ -60,7 +60,11 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpec:
-    """A spec that breaks rules (at least one). `spec` is there unless it could not be decoded at all."""
+    """A spec that breaks rules (at least one). `spec` is there unless it could not be decoded at all.
+
+    >>> str(decode(b'{"template": {"roles": []}, "replicas": -1}', "llama"))
+    'spec.replicas: must be a whole number from 0 to 100000; spec.template.roles: must have 1 to 4 items'
+    """
 
     violations: tuple[Violation, ...]
     spec: ModelInferSpec | None = None

@@ -28,6 +28,11 @@ class PodView:
     ended that nobody restarts. waits_to_start: for a node, or for its first container's image or volume. end: how it
     came to terminate, where that says more than that it was deleted. is_drained: by the workload's own word.
     unreachable_since: its node, so far as the pod shows it.
+
+    >>> from modelinfer_controller.api.core import ObjectMeta
+    >>> view = view_pod("llama", Pod(metadata=ObjectMeta(name="llama-0-decode-0-1")))
+    >>> view.identity, view.is_ready, view.waits_to_start
+    (PodIdentity(group=0, role='decode', instance=0, worker_index=1), False, True)
     """
 
     name: str

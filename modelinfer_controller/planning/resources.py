@@ -30,7 +30,11 @@ Resources = dict[str, Decimal]
 
 
 def parse_quantity(quantity: str | int | float) -> Decimal:
-    """A Kubernetes quantity as a number. Raises ValueError for what is none."""
+    """A Kubernetes quantity as a number. Raises ValueError for what is none.
+
+    >>> parse_quantity("2") == parse_quantity("2000m"), parse_quantity("1Ki")
+    (True, Decimal('1024'))
+    """
     match = QUANTITY_PATTERN.fullmatch(str(quantity))
     if match is None:
         raise ValueError(f"{quantity!r} is not a quantity")
@@ -58,6 +62,10 @@ def pod_requests(spec: Mapping[str, Any]) -> Resources:
     The greater of: all containers and sidecars (restartable init containers) together; any one init container with the
     sidecars started before it. Limits stand in for missing requests. Pod-level requests win over both; overhead
     is added.
+
+    >>> container = {"name": "main", "resources": {"limits": {"nvidia.com/gpu": 8}, "requests": {"cpu": "500m"}}}
+    >>> pod_requests({"containers": [container], "overhead": {"cpu": "250m"}})["cpu"]
+    Decimal('0.750')
     """
     running = _sum(_requests(container.get("resources")) for container in spec.get("containers") or ())
     sidecars: Resources = {}

@@ -75,7 +75,13 @@ UNUSABLE = RevisionTemplate()
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision that exists as a ControllerRevision or is about to; number orders the history, newest highest."""
+    """A revision that exists as a ControllerRevision or is about to; number orders the history, newest highest.
+
+    >>> payload = payload_of_spec(b'{"template": {"roles": [{"name": "decode", "entryTemplate": {}}]}}', None)
+    >>> first = resolve("llama", payload, stored=[], reserved_names=[], role_replicas={"decode": 1})
+    >>> first.name, first.number, first.is_stored, first.template.roles[0].pod_count
+    ('llama-5bc85da7a1', 1, False, 1)
+    """
 
     name: str
     number: int
@@ -142,6 +148,11 @@ def meaning(payload: str) -> str:
     """The payload as the API server understands it: equal for payloads whose pods are the same.
 
     The hash stays that of the payload itself, so that revisions of every release keep their names.
+
+    >>> bare = '{"roles":[{"name":"decode","entryTemplate":{"spec":{"containers":[]}}}]}'
+    >>> full = '{"roles":[{"name":"decode","entryTemplate":{"spec":{"containers":[],"restartPolicy":"Always"}}}]}'
+    >>> meaning(bare) == meaning(full)
+    True
     """
     decoded: dict[str, Any] = json.loads(payload)
     return canonical_json({**decoded, "roles": [_role_meaning(role) for role in decoded["roles"]]})
