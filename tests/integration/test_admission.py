@@ -17,10 +17,12 @@ from pod_spec_with_defaults import KEPT, WRITTEN
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.validation import InvalidSpec, decode
+from modelinfer_controller.api.well_known import ACKNOWLEDGED_RESTARTS, GROUP_LEADER, IGNORE_RESTARTS_OF
 from modelinfer_controller.planning.pod_defaults import without_defaults
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRD = MANIFESTS / "crd" / "modelinfers.yaml"
+WARNINGS = MANIFESTS / "components" / "admission-warnings" / "admission-warnings.yaml"
 EXAMPLES = sorted((MANIFESTS / "examples").glob("*/modelinfer.yaml"))
 NAME = "customresourcedefinitions/modelinfers.workload.volcano.sh"
 # The keywords by which a schema refuses a value; a CRD without them stands for one of before the rules.
@@ -143,6 +145,35 @@ def test_a_new_object_says_that_nothing_of_it_was_observed(modelinfers: ModelInf
     created = modelinfers.kubectl("create", "-f-", "-o", "json", input=json.dumps(manifest("mi", spec())))
     assert json.loads(created)["status"] == {"observedGeneration": -1}
     assert modelinfers.get("mi")["status"] == {"observedGeneration": -1}
+
+
+@pytest.fixture
+def warnings(crd: ControlPlane) -> Iterator[None]:
+    """The component's policy, in force."""
+    crd.kubectl("apply", "-f", str(WARNINGS))
+    noisy = json.dumps(manifest("7b", spec(role(workerReplicas=1, workerTemplate=POD_TEMPLATE))))
+    create = ("create", "--dry-run=server", "--warnings-as-errors", "-f-")
+    eventually(lambda: refusal(lambda: crd.kubectl(*create, input=noisy)))
+    yield
+    crd.kubectl("delete", "-f", str(WARNINGS))
+
+
+def test_who_writes_what_will_be_dropped_or_refused_is_warned(
+    modelinfers: ModelInfers, warnings: None, crd: ControlPlane
+) -> None:
+    labelled = {**POD_TEMPLATE, "metadata": {"labels": {GROUP_LEADER: "true"}}}
+    noted = {**POD_TEMPLATE, "metadata": {"annotations": {ACKNOWLEDGED_RESTARTS: "5"}}}
+    fine = {**POD_TEMPLATE, "metadata": {"annotations": {IGNORE_RESTARTS_OF: "proxy"}}}
+    for name, one, said in (
+        ("mi", spec(role(entryTemplate=labelled)), "a label that only the controller sets; it is dropped"),
+        ("mi", spec(role(workerReplicas=1, workerTemplate=noted)), "an annotation that only the controller sets"),
+        ("7b-chat", spec(role(workerReplicas=1, workerTemplate=POD_TEMPLATE)), "the name begins with a digit"),
+    ):
+        body = json.dumps(manifest(name, one))
+        told = refusal(lambda body=body: modelinfers.kubectl("create", "--warnings-as-errors", "-f-", input=body))  # type: ignore[misc]
+        assert said in told
+    for name, one in (("mi-fine", spec(role(entryTemplate=fine))), ("7b-alone", spec())):
+        modelinfers.kubectl("create", "--warnings-as-errors", "-f-", input=json.dumps(manifest(name, one)))
 
 
 def test_scale_is_bounded_too(modelinfers: ModelInfers) -> None:

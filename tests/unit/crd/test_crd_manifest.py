@@ -12,6 +12,8 @@ from crd.cli import MANIFEST, rendered
 from crd.kubernetes_schemas import POD_SPEC, load, references, store
 from crd.structural import OBJECT_META, QUANTITY_PATTERN, reference_of
 
+from modelinfer_controller.api.well_known import OWN_POD_KEYS
+
 Schema = dict[str, Any]
 
 
@@ -149,6 +151,13 @@ def test_optional_fields_stay_absent_where_nobody_sets_them(root: Schema) -> Non
 
 def test_a_new_object_says_that_nothing_of_it_was_observed(root: Schema) -> None:
     assert root["properties"]["status"]["default"] == {"observedGeneration": -1}
+
+
+def test_users_are_warned_of_all_keys_that_only_the_controller_sets() -> None:
+    file = MANIFEST.parents[1] / "components" / "admission-warnings" / "admission-warnings.yaml"
+    policy, _ = yaml.safe_load_all(file.read_text())
+    listed = next(one["expression"] for one in policy["spec"]["variables"] if one["name"] == "ownKeys")
+    assert set(re.findall("'(.*?)'", listed)) == OWN_POD_KEYS
 
 
 def test_every_rule_says_what_to_do(root: Schema) -> None:
