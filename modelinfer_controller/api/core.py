@@ -121,7 +121,6 @@ class ContainerStatus(WireStruct, frozen=True):
 
 
 class ResizePolicy(WireStruct, frozen=True):
-    resource_name: str = ""
     restart_policy: str = ""  # "RestartContainer" or "NotRequired"
 
 

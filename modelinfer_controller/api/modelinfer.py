@@ -265,7 +265,8 @@ class InferGroup(ApiModel):
     )
     roles: tuple[Role, ...] = Field(
         description="Roles of the InferGroup, such as prefill and decode: 1 to 4 of them. Instance 0 of the first "
-        "role is where the group's leader runs.",
+        "role is where the group's leader runs: put a role first that always has an instance, or an autoscaler and "
+        "topologySpreadConstraints find no pod of the group.",
         json_schema_extra=validated(
             rule(
                 "self.all(r, self.exists_one(s, s.name.lowerAscii() == r.name.lowerAscii()))",

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from modelinfer_controller.api.core import ContainerStateTerminated, ContainerStatus, Pod
 from modelinfer_controller.api.reasons import Cause, Reason
-from modelinfer_controller.planning.message import tail
+from modelinfer_controller.planning.message import cut, one_line, tail
 from modelinfer_controller.planning.pod_failures import OUT_OF_MEMORY, finished_phase, never_started
 
 WAITS_FOR_ITS_GANG = "Schedulable"  # Volcano has a node for the pod; what is wrong is wrong with the others
@@ -12,6 +12,7 @@ QUIET_WAITS = frozenset({"", "ContainerCreating", "PodInitializing"})
 CRASH_LOOP = "CrashLoopBackOff"
 CANNOT_RUN = "RunContainerError"
 MAX_RUNTIME_ERROR = 160  # bytes of the end of what the runtime says: the end names the file
+MAX_MESSAGE = 400  # bytes: a condition names several pods
 KILLED = 137
 
 # source: pod condition DisruptionTarget, set by the eviction API, the scheduler, the taint manager and the pod GC
@@ -25,7 +26,15 @@ DISRUPTIONS = {
 
 
 def cause_of_pod(pod: Pod) -> Cause | None:
-    """The first cause that keeps a pod from being ready, or None where it is ready or merely on its way."""
+    """The first cause that keeps a pod from being ready, or None where it is ready or merely on its way.
+
+    Its message is one line of at most MAX_MESSAGE bytes, whatever a container or an admission wrote.
+    """
+    found = _cause(pod)
+    return Cause(found.reason, cut(one_line(found.message), MAX_MESSAGE)) if found is not None else None
+
+
+def _cause(pod: Pod) -> Cause | None:
     if pod.is_ready or pod.metadata.is_terminating:
         return None
     if finished_phase(pod):
@@ -68,7 +77,8 @@ def end_of(pod: Pod) -> str:
         return ""
     what = DISRUPTIONS.get(disrupted.reason, f"was disrupted ({disrupted.reason})")
     node = f" of node {pod.spec.node_name}" if disrupted.reason == "DeletionByTaintManager" else ""
-    return f"{what}{node}: {disrupted.message}" if disrupted.message else f"{what}{node}"
+    message = cut(one_line(disrupted.message), MAX_MESSAGE)
+    return f"{what}{node}: {message}" if message else f"{what}{node}"
 
 
 def was_killed(pod: Pod) -> bool:

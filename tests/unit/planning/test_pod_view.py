@@ -251,6 +251,13 @@ def test_a_pod_that_still_pulls_comes_before_the_siblings_that_crash_for_it() ->
     assert first_cause([entry]) is None
 
 
+def test_a_message_is_short_and_on_one_line_wherever_it_goes() -> None:
+    seen = view(phase="Failed", status={"reason": "Evicted", "message": "\x1b[0m\n" + "ä" * 2000})
+    assert seen.cause is not None
+    assert len(seen.cause.message.encode()) <= 400
+    assert seen.cause.message.startswith(r"\x1b[0m ä")
+
+
 def test_control_characters_are_escaped_and_messages_stay_on_one_line() -> None:
     text = "\x1b[31mno\x00\nspace\x7f"
     assert said_of(view(container(state=waiting("CreateContainerError", text)), phase="Pending")) == (
