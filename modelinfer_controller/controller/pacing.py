@@ -6,6 +6,7 @@ minute; a success opens it. This is pacing, not a decision: a restart of the con
 everything once more.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -193,12 +194,15 @@ class PassPacing:
         return found
 
     def wait(self) -> float | None:
-        """Seconds until the next of it may be tried; None where nothing waits."""
+        """Seconds until the next of it may be tried, in whole milliseconds rounded up; None where nothing waits.
+
+        A pass that comes a fraction of a microsecond too early would find the gate closed, and come at once again.
+        """
         now = self._now()
         dues = [*self._dues(now)]
         if self._held - {kind for kind, gate in self._all_kinds() if gate.is_closed(now)}:
             dues.append(now)
-        return max(0.0, min(dues) - now) if dues else None
+        return max(0.0, math.ceil((min(dues) - now) * 1000) / 1000) if dues else None
 
     def _dues(self, now: float) -> Iterator[float]:
         kinds = dict(self._all_kinds())
