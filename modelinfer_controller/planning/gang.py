@@ -70,13 +70,11 @@ def choose_scheduler(owner: Owner, support: GangSupport, stored: tuple[Revision,
         return None
     if owner.spec.scheduler_name not in (None, "", DEFAULT_SCHEDULER):
         return GangScheduler.VOLCANO
-    recorded = [
-        (revision.number, scheduler)
-        for scheduler in GangScheduler
-        for revision in with_meaning(payload_of_spec(owner.spec_json, scheduler), stored)
-    ]
+    either = tuple(GangScheduler)
+    recorded = with_meaning([payload_of_spec(owner.spec_json, one) for one in either], stored)
     if recorded:
-        return max(recorded)[1]
+        _, used = max(recorded, key=lambda found: found[0].number)
+        return either[used]
     return GangScheduler.KUBERNETES if support.kubernetes else GangScheduler.VOLCANO
 
 

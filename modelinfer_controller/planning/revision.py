@@ -143,11 +143,11 @@ def _without_nulls(value: Any) -> Any:
             return value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def meaning(payload: str) -> str:
-    """The payload as the API server understands it: equal for payloads whose pods are the same.
+    """A digest of the payload as the API server understands it: equal for payloads whose pods are the same.
 
-    The hash stays that of the payload itself, so that revisions of every release keep their names.
+    The revision's hash stays that of the payload itself, so that revisions of every release keep their names.
 
     >>> bare = '{"roles":[{"name":"decode","entryTemplate":{"spec":{"containers":[]}}}]}'
     >>> full = '{"roles":[{"name":"decode","entryTemplate":{"spec":{"containers":[],"restartPolicy":"Always"}}}]}'
@@ -155,7 +155,7 @@ def meaning(payload: str) -> str:
     True
     """
     decoded: dict[str, Any] = json.loads(payload)
-    return canonical_json({**decoded, "roles": [_role_meaning(role) for role in decoded["roles"]]})
+    return _sha(canonical_json({**decoded, "roles": [_role_meaning(role) for role in decoded["roles"]]}))
 
 
 def _role_meaning(role: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,8 +212,8 @@ def resolve(
     role_replicas: Mapping[str, int],
 ) -> Revision:
     """The revision of this payload: a stored one that means the same, or a new one under a name that is free."""
-    if same := with_meaning(payload, stored):
-        return max(same, key=lambda revision: (revision.payload == payload, revision.number))
+    if same := with_meaning([payload], stored):
+        return max((revision for revision, _ in same), key=lambda revision: revision.number)
     taken = {revision.name for revision in stored} | set(reserved_names)
     collisions = 0
     while (name := revision_name(owner, payload, collisions)) in taken:
@@ -223,11 +223,17 @@ def resolve(
     return Revision(name, number, payload, template)
 
 
-def with_meaning(payload: str, stored: Iterable[Revision]) -> list[Revision]:
-    """Those whose pods are the same as the payload's."""
-    known = [revision for revision in stored if revision.is_usable]
-    meant = meaning(payload) if known else ""
-    return [revision for revision in known if revision.payload == payload or meaning(revision.payload) == meant]
+def with_meaning(payloads: Sequence[str], stored: Iterable[Revision]) -> list[tuple[Revision, int]]:
+    """Revisions whose pods are the same as those of a payload, each with the payload's index.
+
+    Those that are equal to the letter, if there are any: then nothing else has to be worked out.
+    """
+    usable = [revision for revision in stored if revision.is_usable]
+    index_by_payload = {payload: index for index, payload in enumerate(payloads)}
+    if equal := [(one, index_by_payload[one.payload]) for one in usable if one.payload in index_by_payload]:
+        return equal
+    index_by_meaning = {meaning(payload): index for payload, index in index_by_payload.items()} if usable else {}
+    return [(one, index_by_meaning[meant]) for one in usable if (meant := meaning(one.payload)) in index_by_meaning]
 
 
 def data_of(revision: Revision) -> dict[str, Any]:
