@@ -78,14 +78,14 @@ class ObjectList(WireStruct, Generic[T], frozen=True):
 
 
 class Condition(WireStruct, frozen=True):
-    """A pod's or any object's condition; observed_generation is 0 where the kind has none."""
+    """A pod's or any object's condition; observed_generation is unset where the kind has none."""
 
     type: str = ""
     status: str = ""
     reason: str = ""
     message: str = ""
     last_transition_time: datetime | None = None
-    observed_generation: int = 0
+    observed_generation: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ContainerStateWaiting(WireStruct, frozen=True):

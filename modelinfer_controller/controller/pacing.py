@@ -93,6 +93,10 @@ class Pacing:
         last = {group: gate.refused_at for (group, _), gate in owner.groups.items() if group is not None}
         return tuple(sorted(last, key=lambda group: (last[group], group)))
 
+    def waits_for_quota(self, namespace: str) -> bool:
+        """Whether a quota was full when a pass gave up on a kind of write."""
+        return namespace in self._namespaces and bool(self._namespaces[namespace].kinds)
+
     def forget(self, uid: str) -> None:
         self._owners.pop(uid, None)
 

@@ -102,8 +102,12 @@ class Reconciler:
 
     async def _reconcile_valid(self, stored: ModelInfer, owner: Owner) -> Result:
         began, pacing = self._processor_time(), self._pacing.of(owner.metadata)
-        deferred = self._pacing.deferred_groups(owner.metadata.uid)
-        decision = decide(replace(self._observer.observe(owner), deferred_groups=deferred), self._clock.now())
+        observed = replace(
+            self._observer.observe(owner),
+            deferred_groups=self._pacing.deferred_groups(owner.metadata.uid),
+            waits_for_quota=self._pacing.waits_for_quota(owner.namespace),
+        )
+        decision = decide(observed, self._clock.now())
         self._on_decision(decision)
         cooldown = COOLDOWN_FACTOR * (self._processor_time() - began) - COOLDOWN_THRESHOLD
         if decision.plan.is_whole:

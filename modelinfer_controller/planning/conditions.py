@@ -86,7 +86,8 @@ class Facts:
 
     def is_available(self, ordinal: int) -> bool:
         group = self.decision.groups.get(ordinal)
-        return group is not None and group.is_available and ordinal not in self.replaced
+        is_kept = ordinal in self.decision.update.target and ordinal not in self.replaced
+        return is_kept and group is not None and group.is_available
 
     def is_at_goal(self, ordinal: int) -> bool:
         group = self.decision.groups.get(ordinal)

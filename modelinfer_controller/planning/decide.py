@@ -148,7 +148,8 @@ def _plan(decision: Decision, going: Mapping[int, GroupPlan]) -> Plan:
     observed, groups = decision.observed, decision.groups
     living = {ordinal: needs.plan for ordinal, needs in decision.needs.items()}
     wakes = [plan.wake_at for plan in (*going.values(), *living.values())]
-    chosen, is_whole = portions.chosen(going, living, groups, observed.deferred_groups, ACTIONS_PER_PASS)
+    turns = portions.Turns(observed.deferred_groups, observed.waits_for_quota)
+    chosen, is_whole = portions.chosen(going, living, groups, turns, ACTIONS_PER_PASS)
     return Plan(
         revisions=tuple(missing_revisions(observed, decision.revisions, groups.values())),
         groups=chosen,

@@ -72,7 +72,7 @@ class Observed:
     reserved maps a Kubernetes kind and object name to a few words on who bears it: an object that another owner
     controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
     deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
-    memory: what earlier passes concluded; it changes no result.
+    waits_for_quota: a quota of the namespace is full. memory: what earlier passes concluded; it changes no result.
     """
 
     owner: Owner
@@ -84,6 +84,7 @@ class Observed:
     gang_support: GangSupport = GangSupport()
     vanished_revisions: tuple[Revision, ...] = ()
     deferred_groups: tuple[int, ...] = ()
+    waits_for_quota: bool = False
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @cached_property

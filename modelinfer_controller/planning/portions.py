@@ -1,10 +1,15 @@
 """What one pass carries out of a large plan, and in which order: a decision builds no more than is acted on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from modelinfer_controller.planning.actions import GroupPlan
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.needs.group_needs import Needs
+
+MOST_BEGUN = 32  # groups of which nothing but a Service and a PodGroup comes while a quota is full
+PROBES = 4  # groups that a pass tries before it gives a kind of write up
 
 
 def never_made(
@@ -29,22 +34,44 @@ def _size(plan: GroupPlan) -> int:
     return sum(map(len, plan.steps))
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Whose turn it is. deferred: groups of which a request was refused, the one that was refused longest ago first.
+
+    waits_for_quota: a quota is full, and another group would be refused like these.
+    """
+
+    deferred: Sequence[int] = ()
+    waits_for_quota: bool = False
+
+    @cached_property
+    def _turn(self) -> Mapping[int, int]:
+        return {ordinal: turn for turn, ordinal in enumerate(self.deferred, start=1)}
+
+    def key(self, group: Group) -> tuple[int, bool, int]:
+        """Sorts groups: those that were not refused, what there is of them already first, then what is new.
+
+        New groups come from the low and from the high end by turns: where many neighbours are refused, the others are
+        found soon. While a quota is full no more than a few are begun, since each has a Service and a PodGroup first.
+        """
+        turn = self._turn.get(group.ordinal, 0)
+        if not turn and self.waits_for_quota and len(self.deferred) >= MOST_BEGUN and not group.exists:
+            turn = len(self.deferred) + 1
+        is_from_the_end = len(self.deferred) // PROBES % 2 == 1 and not group.pods
+        return turn, not group.pods, -group.ordinal if is_from_the_end else group.ordinal
+
+
 def chosen(
     going: Mapping[int, GroupPlan],
     living: Mapping[int, GroupPlan],
     groups: Mapping[int, Group],
-    deferred: Sequence[int],
+    turns: Turns,
     most: int,
 ) -> tuple[tuple[GroupPlan, ...], bool]:
-    """Whole groups, until there are `most` actions, and whether these are all. What goes makes room and comes first,
-    then what there is already, then what is new. Groups of which a request was refused a moment ago come after all
-    others.
-    """
-    turns = {ordinal: turn for turn, ordinal in enumerate(deferred, start=1)}
-    of_living = sorted(living.values(), key=lambda plan: (not groups[plan.ordinal].pods, plan.ordinal))
-    plans = sorted(
-        (plan for plan in (*going.values(), *of_living) if plan.steps), key=lambda plan: turns.get(plan.ordinal, 0)
-    )
+    """Whole groups, until there are `most` actions, and whether these are all. What goes makes room and comes first."""
+    of_going = sorted(going.values(), key=lambda plan: turns.key(groups[plan.ordinal])[0])
+    of_living = sorted(living.values(), key=lambda plan: turns.key(groups[plan.ordinal]))
+    plans = [plan for plan in (*of_going, *of_living) if plan.steps]
     count = 0
     for position, plan in enumerate(plans):
         if count >= most:

@@ -96,7 +96,8 @@ def _records(decision: Decision) -> Iterator[tuple[int, GroupRecord]]:
 
 def _has_intent(group: Group) -> bool:
     """Whether a group without pods is meant to be at a revision all the same."""
-    return not group.live_pods and bool(group.stored_record.revision)
+    has_none = not group.live_pods or not group.shape.pod_count
+    return has_none and bool(group.stored_record.revision)
 
 
 def _suspended(group: Group) -> GroupRecord:

@@ -26,9 +26,16 @@ IO_GRACE = 0.02
 # Larger than the error of adding floats up to 30 years of seconds, or a due timer could be missed for ever.
 RESOLUTION = 1e-6
 
+# Rounds of the loop at one instant. Ten thousand pods that fail at once take some thousand.
+MOST_ROUNDS = 100_000
+
 
 class Deadlock(RuntimeError):
     """Nothing is ready, nothing is scheduled, no I/O is open: what the main coroutine awaits will never come."""
+
+
+class Livelock(RuntimeError):
+    """Something goes on and on, and the clock does not move: at an instant there is always one more thing to do."""
 
 
 class LeakedTask(RuntimeError):
@@ -50,12 +57,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """time() starts at 0 and moves only by jumps to the next timer.
 
     Real waiting remains where it must: work in executor threads stops the clock until it is done, and open sockets get
-    IO_GRACE of silence before each jump. Raises Deadlock out of the running call where a real loop would hang.
+    IO_GRACE of silence before each jump. Raises Deadlock out of the running call where a real loop would hang, and
+    Livelock where a real one would spin.
     """
 
     def __init__(self) -> None:
         self._now = 0.0
         self._work_in_threads = 0
+        self._rounds = 0
         super().__init__(_JumpingSelector(self._wait))
         self._clock_resolution = RESOLUTION
 
@@ -91,6 +100,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Takes the place of select(timeout), which a real loop spends its idle time in; None means no timer."""
         ready = selector.select(0)
         if ready or timeout == 0:
+            self._rounds += 1
+            if self._rounds > MOST_ROUNDS and not ready:
+                self._rounds = 0
+                raise Livelock(f"{MOST_ROUNDS} rounds at {self._now:g} s, and no end; {_waiting(self)}")
             return ready
         if self._work_in_threads:
             return selector.select(None)
@@ -102,6 +115,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if timeout is None:
             raise Deadlock(f"nothing is ready and no timer is set at {self._now:g} s; {_waiting(self)}")
         self._now += timeout
+        self._rounds = 0
         return ready
 
 

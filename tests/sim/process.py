@@ -26,10 +26,15 @@ class Told:
 class ControllerProcess:
     """Nothing survives a kill but what is in the cluster. `connect` makes a new way to the server for each life."""
 
-    def __init__(self, connect: Callable[[], Transport], clock: Clock, seed: int) -> None:
+    def __init__(
+        self, connect: Callable[[], Transport], clock: Clock, seed: int, *, decision_time: float = 0.0
+    ) -> None:
+        """decision_time: the seconds of processor that each decision is said to take."""
         self._connect = connect
         self._clock = clock
         self._seed = seed
+        self._decision_time = decision_time
+        self._processor_time = 0.0
         self._life: asyncio.Task[None] | None = None
         self._transport: CrashingTransport | None = None
         self.told: list[Told] = []
@@ -87,9 +92,18 @@ class ControllerProcess:
             self.starts += 1
             transport = self._transport = CrashingTransport(self._connect())
 
+    def _spent(self) -> float:
+        """Asked before and after each decision."""
+        self._processor_time += self._decision_time
+        return self._processor_time
+
     async def _run(self, transport: Transport) -> None:
         components = wire(
-            Client(transport), self, clock=self._clock, random=random.Random(f"{self._seed}-{self.starts}")
+            Client(transport),
+            self,
+            clock=self._clock,
+            random=random.Random(f"{self._seed}-{self.starts}"),
+            processor_time=self._spent,
         )
         async with asyncio.TaskGroup() as parts:
             parts.create_task(components.run_caches(), name="controller-caches")

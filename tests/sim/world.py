@@ -89,6 +89,7 @@ class World:
         native_gang: bool = False,
         script: Callable[[PlainObject], Behaviour] = behaviour_of_image,
         definition: Path | Object = CRD,
+        decision_time: float = 0.0,
     ) -> None:
         self.never_pulls = ""  # how the names of pods begin whose images never arrive
         self._script = script
@@ -108,7 +109,7 @@ class World:
         self.facts = Facts(self.cluster.api.store)
         self.faults = Faults(seed)
         self.controller_clock = SteppingClock(self.cluster.clock)
-        self.controller = ControllerProcess(self._connect, self.controller_clock, seed)
+        self.controller = ControllerProcess(self._connect, self.controller_clock, seed, decision_time=decision_time)
         self._transport = JournaledTransport(self.cluster.api, self.journal, USER)
         self.frozen: set[str] = set()
         self._cut_at = -3600.0
@@ -251,6 +252,18 @@ class World:
         if self.has_volcano:
             self.cluster.remove_volcano()
             self.has_volcano, self.volcano_since = False, self.now
+
+    async def cordon(self, node: str) -> None:
+        await self._patch_node(node, {"spec": {"unschedulable": True}})
+
+    async def uncordon(self, node: str) -> None:
+        await self._patch_node(node, {"spec": {"unschedulable": None, "taints": None}})
+
+    async def taint(self, node: str, key: str, effect: str = "NoSchedule") -> None:
+        await self._patch_node(node, {"spec": {"taints": [{"key": key, "effect": effect}]}})
+
+    async def _patch_node(self, node: str, body: Object) -> None:
+        await self.send("PATCH", f"/api/v1/nodes/{node}", body, MERGE_PATCH)
 
     def freeze(self, node: str) -> None:
         self.frozen.add(node)

@@ -111,7 +111,7 @@ async def test_of_groups_that_are_refused_in_turn_none_starves() -> None:
         world = stage.world
         world.deny(CREATE, "pods", is_matched=lambda review: int(review.name.split("-")[1]) < 30)
         await world.edit(lambda spec: spec.update(a_spec(60, a_role("solo"))))
-        await world.until(lambda: {f"m-{group}-solo-0-0" for group in range(30, 60)} <= ready(world), 120)
+        await world.until(lambda: {f"m-{group}-solo-0-0" for group in range(30, 60)} <= ready(world), 300)
 
 
 async def test_a_webhook_that_hangs_for_one_group_holds_up_no_other() -> None:

@@ -85,7 +85,7 @@ def largest_status(stage: Scene) -> list[int]:
 @pytest.mark.parametrize(("groups", "instances"), [(1000, 8), (5000, 1)])
 async def test_a_node_pool_that_is_lost_with_everything_is_recovered_from(groups: int, instances: int) -> None:
     """No rules watch: they look at every pod for each pod."""
-    async with scene(a_spec(0), is_settled=False, nodes=10) as stage:
+    async with scene(a_spec(0), is_settled=False, nodes=10, decision_time=0.2) as stage:
         world = stage.world
         world.journal.on_entry.clear()
         world.journal.on_exchange.clear()

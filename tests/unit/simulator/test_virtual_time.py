@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from modelinfer_controller.simulator import virtual_time
-from modelinfer_controller.simulator.virtual_time import Deadlock, LeakedTask, VirtualClock, VirtualTimeLoop
+from modelinfer_controller.simulator.virtual_time import Deadlock, LeakedTask, Livelock, VirtualClock, VirtualTimeLoop
 
 
 async def test_tests_run_in_virtual_time() -> None:
@@ -112,3 +112,15 @@ async def test_sockets_are_heard_before_time_jumps() -> None:
         async with asyncio.timeout(5):
             assert await loop.sock_recv(ours, 10) == b"late"
         assert loop.time() == 1
+
+
+def test_what_goes_on_and_on_at_one_instant_is_a_livelock() -> None:
+    def again() -> None:
+        asyncio.get_running_loop().call_soon(again)
+
+    async def spin() -> None:
+        asyncio.get_running_loop().call_soon(again)
+        await asyncio.Event().wait()
+
+    with pytest.raises(Livelock, match="at 0 s"):
+        virtual_time.run(spin())
