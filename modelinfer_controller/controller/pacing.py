@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from modelinfer_controller.api.core import ObjectMeta
 from modelinfer_controller.api.reasons import Reason
@@ -30,7 +31,8 @@ Kind = type[Action]
 class Gate:
     """Closed until `due`, in seconds of the loop's clock. refusals: since the last success.
 
-    is_exempt: it is of a recreation, which the gates of a whole kind of write do not hold up.
+    is_exempt: it is of a recreation, which the gates of a whole kind of write do not hold up. is_wanted: by the last
+    plan.
     """
 
     refusals: int = 0
@@ -38,6 +40,7 @@ class Gate:
     due: float = 0.0
     failure: ApiFailure | None = None
     is_exempt: bool = False
+    is_wanted: bool = True
 
     def close(self, now: float, failure: ApiFailure, first: float = FIRST_WAIT) -> None:
         self.refusals += 1
@@ -133,13 +136,20 @@ class PassPacing:
         self._held: set[Kind] = set()
 
     def keep_only(self, actions: Iterable[Action]) -> None:
-        """Forget refusals of what is not wanted any more."""
-        wanted = {(type(action), name_of(action)) for action in actions}
-        for key in [key for key in self._owner.actions if key not in wanted]:
-            del self._owner.actions[key]
-        groups = {(group_of(action), type(action)) for action in actions}
-        for group in [group for group in self._owner.groups if group not in groups]:
-            del self._owner.groups[group]
+        """Forget refusals of what is not wanted any more.
+
+        Not at once: a pod that a webhook spoils is deleted before it is wanted again, and goes on waiting longer each
+        time.
+        """
+        wanted: set[object] = set()
+        for action in actions:
+            wanted |= {(type(action), name_of(action)), (group_of(action), type(action))}
+        tables: list[dict[Any, Gate]] = [self._owner.actions, self._owner.groups]
+        for table in tables:
+            for key, gate in list(table.items()):
+                gate.is_wanted = key in wanted
+                if not gate.is_wanted and self._now() > gate.due + LONGEST_WAIT:
+                    del table[key]
 
     def refusal_of(self, action: Action, plan: GroupPlan | None) -> ApiFailure | None:
         """Why the action is not tried now: what was refused; or None where it may be tried. plan: its group's."""
@@ -173,7 +183,7 @@ class PassPacing:
         gate = self._owner.actions.setdefault((kind, name), Gate())
         first = NAME_WAIT if failure.reason == Reason.NAME_COLLISION else FIRST_WAIT
         gate.close(now, _since(gate, failure), first)
-        gate.is_exempt = plan.is_recreating
+        gate.is_exempt, gate.is_wanted = plan.is_recreating, True
         if failure.reason != Reason.NAME_COLLISION:
             self._owner.groups.setdefault((group_of(action), kind), Gate()).close(now, failure)
             self._refusals[kind] = self._refusals.get(kind, 0) + 1
@@ -193,7 +203,7 @@ class PassPacing:
         """What is refused and waits to be tried again: the first of each group."""
         found: dict[int | None, ApiFailure] = {}
         for gate in self._owner.actions.values():
-            if gate.failure is not None:
+            if gate.failure is not None and (gate.is_wanted or gate.failure.reason == Reason.METADATA_REMOVED):
                 found.setdefault(gate.failure.group, gate.failure)
         return found
 
@@ -211,6 +221,8 @@ class PassPacing:
     def _dues(self, now: float) -> Iterator[float]:
         kinds = dict(self._all_kinds())
         for (kind, _), gate in self._owner.actions.items():
+            if not gate.is_wanted:
+                continue
             group = gate.failure.group if gate.failure is not None else None
             of_group = self._owner.groups.get((group, kind))
             of_kind = None if gate.is_exempt else kinds.get(kind)

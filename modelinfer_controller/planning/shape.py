@@ -78,7 +78,10 @@ def shape_of(
 
 
 def _kept(role: str, template: RevisionTemplate, record: GroupRecord, pods: Sequence[PodView]) -> int:
-    if (recorded := record.suspended.get(role, record.instances.get(role))) is not None:
-        return recorded
-    seen = [pod.identity.instance + 1 for pod in pods if pod.identity.role == role.lower()]
+    """What its record says, or more where more instances were made since."""
+    if role in record.suspended:
+        return record.suspended[role]
+    seen = [pod.identity.instance + 1 for pod in pods if pod.identity.role == role.lower() and not pod.is_terminating]
+    if role in record.instances:
+        return max([record.instances[role], *seen])
     return max(seen) if seen else template.role_replicas.get(role, 1)

@@ -141,7 +141,12 @@ class Rollout:
         """Returns when two groups have been replaced."""
         self.since = self._control_plane.audit_position()
         self._apply("image:2")
-        self._user.wait(lambda: self._user.status("mi").get("updatedReplicas", 0) in (2, 3), "two groups are replaced")
+        self._user.wait(lambda: len(self._updated()) in (2, 3), "two groups are replaced")
+
+    def _updated(self) -> set[str]:
+        """Ordinals of groups with new pods; the status may say so up to a second later."""
+        new = (name for name, pod in self._user.pods.items() if pod["spec"]["containers"][0]["image"] == "image:2")
+        return {name.split("-")[1] for name in new}
 
     def finish(self) -> None:
         self._user.wait_settled("mi")

@@ -101,8 +101,8 @@ class NodeController:
         await self._client.patch(NODES, None, name, status, content_type=STRATEGIC_MERGE_PATCH, subresource="status")
 
     async def _mark_unready(self, pod: PlainObject) -> None:
-        why = {"reason": "NodeNotReady", "message": "Node is not ready"}
-        condition = {"type": "Ready", "status": "False", "lastTransitionTime": timestamp(self._clock.now()), **why}
+        # No reason: source: MarkPodsNotReady, pkg/controller/util/node
+        condition = {"type": "Ready", "status": "False", "lastTransitionTime": timestamp(self._clock.now())}
         body = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
         try:
             await self._client.patch(PODS, *pod.name, body, content_type=STRATEGIC_MERGE_PATCH, subresource="status")
