@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelinfer_controller.api.core import KubeObject, Pod
+from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import ControllerRevision, KubeObject, Pod
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.snapshot import snapshot
@@ -11,7 +12,7 @@ from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, 
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.pod_view import PodView, view_pod
-from modelinfer_controller.planning.revision import Revision
+from modelinfer_controller.planning.revision import Revision, revision_of
 
 
 @dataclass
@@ -19,10 +20,20 @@ class Remembered:
     """What outlives one pass over a ModelInfer, and is forgotten with it: nothing that a decision depends on.
 
     revisions: those that were seen, by name, so that one that somebody deletes while it is in use can be stored again.
+    decoded: by UID.
     """
 
     memory: Memory = field(default_factory=Memory)
     revisions: dict[str, Revision] = field(default_factory=dict)
+    decoded: dict[str, tuple[ControllerRevision, Revision]] = field(default_factory=dict)
+
+    def decode(self, stored: ControllerRevision) -> Revision:
+        """Once for each state of a ControllerRevision."""
+        uid = stored.metadata.uid
+        known = self.decoded.get(uid)
+        if known is None or known[0] is not stored:
+            known = self.decoded[uid] = (stored, revision_of(stored, well_known.CHANGE_CAUSE))
+        return known[1]
 
 
 class Observer:
@@ -41,13 +52,16 @@ class Observer:
             owner,
             views=(self._view(owner.name, pod) for pod in caches.pods.of(uid)),
             services=caches.services.of(uid),
-            revisions=caches.revisions.of(uid),
+            revisions=[remembered.decode(stored) for stored in caches.revisions.of(uid)],
             pod_groups={scheduler: owned.of(uid) for scheduler, owned in caches.pod_groups.items()},
             labelled=self._labelled(owner),
             gang_support=caches.gang_support(),
         )
         vanished = tuple(one for name, one in remembered.revisions.items() if name not in observed.revision_by_name)
         used = {*(pod.revision for pod in observed.pods), *(one.revision for one in owner.records.values())}
+        if len(remembered.decoded) > len(observed.revisions):
+            uids = {one.uid for one in observed.revisions}
+            remembered.decoded = {uid: one for uid, one in remembered.decoded.items() if uid in uids}
         remembered.revisions = {one.name: one for one in (*observed.revisions, *vanished) if one.name in used}
         return replace(observed, vanished_revisions=vanished, memory=remembered.memory)
 

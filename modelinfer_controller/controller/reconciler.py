@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
 from typing import Protocol
 
 from modelinfer_controller.api import validation
+from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure, ModelInfer
@@ -31,8 +31,6 @@ from modelinfer_controller.planning.status import invalid_status, status_of
 # pods that become ready one by one are not to cost a thousand looks at all of them, nor the loop all its time.
 COOLDOWN_FACTOR = 2.0
 COOLDOWN_THRESHOLD = 0.005  # seconds
-
-_decode = lru_cache(maxsize=1024)(validation.decode)  # a spec changes far less often than its pods do
 
 
 class EventRecorder(Protocol):
@@ -78,6 +76,7 @@ class Reconciler:
         self._has_pending = has_pending
         self._on_decision = on_decision
         self._processor_time = processor_time
+        self._decoded: dict[ObjectName, tuple[bytes, ModelInferSpec | InvalidSpec]] = {}
 
     async def reconcile(self, key: ObjectName) -> Result:
         """What the server refuses is an outcome, with a time to try again; errors are for the operator."""
@@ -85,14 +84,22 @@ class Reconciler:
         if stored is None or stored.metadata.is_terminating:
             self._status.forget(key)
             self._events.forget(key)
+            self._decoded.pop(key, None)
             return Result()
         stored = self._status.with_pending_status(stored)
         spec_json = bytes(stored.spec)
-        match _decode(spec_json, key.name):
+        match self._decode(spec_json, key):
             case InvalidSpec(violations=violations):
                 return await self._report_invalid(stored, violations)
             case spec:
                 return await self._reconcile_valid(stored, Owner(stored.metadata, spec, spec_json, stored.status))
+
+    def _decode(self, spec_json: bytes, key: ObjectName) -> ModelInferSpec | InvalidSpec:
+        """A spec changes far less often than its pods do."""
+        known = self._decoded.get(key)
+        if known is None or known[0] != spec_json:
+            known = self._decoded[key] = (spec_json, validation.decode(spec_json, key.name))
+        return known[1]
 
     async def _report_invalid(self, stored: ModelInfer, violations: tuple[validation.Violation, ...]) -> Result:
         self._status.enqueue(stored, invalid_status(stored, violations, self._clock.now()))

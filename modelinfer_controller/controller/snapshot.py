@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from modelinfer_controller.api import well_known
-from modelinfer_controller.api.core import ControllerRevision, KubeObject, PodGroup, Service
+from modelinfer_controller.api.core import KubeObject, PodGroup, Service
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
 from modelinfer_controller.planning.pod_view import PodView
-from modelinfer_controller.planning.revision import GangScheduler, revision_of
+from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 
 def snapshot(
@@ -14,7 +13,7 @@ def snapshot(
     *,
     views: Iterable[PodView | None],
     services: Iterable[Service],
-    revisions: Iterable[ControllerRevision],
+    revisions: Iterable[Revision],
     pod_groups: Mapping[GangScheduler, Iterable[PodGroup]],
     labelled: Mapping[str, Iterable[KubeObject]],
     gang_support: GangSupport,
@@ -31,7 +30,7 @@ def snapshot(
             for scheduler, stored_groups in pod_groups.items()
             for stored in stored_groups
         },
-        revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in revisions),
+        revisions=tuple(revisions),
         reserved={
             (kind, obj.metadata.name): describe_bearer(kind, obj)
             for kind, objects in labelled.items()

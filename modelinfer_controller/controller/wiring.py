@@ -87,14 +87,15 @@ def wire(
     )
     observer, pacing = Observer(caches), Pacing(asyncio.get_running_loop().time, clock)
     add_event_handlers(caches, queue)
-    caches.model_infers.add_event_handler(ForgetDeleted(observer.forget, pacing.forget))
+    writes = Writes(client, caches)
+    caches.model_infers.add_event_handler(ForgetDeleted(observer.forget, pacing.forget, writes.forget))
     caches.pods.informer.add_event_handler(QuotaWatch(pacing.quota_freed))
     status_writer = StatusWriter(client, caches)
     limiter = FairLimiter(max_in_flight)
     reconciler = Reconciler(
         caches,
         observer,
-        Executor(Writes(client, caches), limiter, observe=observers.on_action),
+        Executor(writes, limiter, observe=observers.on_action),
         pacing,
         status_writer,
         OnceEventRecorder(events),

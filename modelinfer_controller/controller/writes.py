@@ -41,6 +41,11 @@ class Writes:
     def __init__(self, client: Client, caches: Caches) -> None:
         self._client = client
         self._caches = caches
+        self._compiled: dict[str, manifests.CompiledPodTemplates] = {}
+
+    def forget(self, uid: str) -> None:
+        """The ModelInfer is gone."""
+        self._compiled.pop(uid, None)
 
     async def perform(self, action: Action, owner: OwnerIdentity) -> None:
         caches = self._caches
@@ -76,7 +81,12 @@ class Writes:
 
     async def _create_pod(self, action: actions.CreatePod, owner: OwnerIdentity) -> None:
         body = manifests.pod_body(
-            owner, action.revision, action.identity, action.incarnation, is_serving=action.is_serving
+            owner,
+            action.revision,
+            action.identity,
+            action.incarnation,
+            is_serving=action.is_serving,
+            compiled=self._compiled.setdefault(owner.uid, manifests.CompiledPodTemplates()),
         )
         created = await self._create(self._caches.pods, owner, action.name, body)
         if action.incarnation and well_known.INCARNATION not in created.metadata.annotations:

@@ -1,6 +1,6 @@
 """What a ModelInfer asks for: its spec, the revisions that groups can be at, and what the server serves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -62,17 +62,28 @@ def _restored(observed: Observed, known: Mapping[str, Revision]) -> Mapping[str,
 
 
 def _update_revision(observed: Observed) -> Revision:
+    """Worked out once for a spec and what revisions there are: it costs a decoding of both."""
+    owner = observed.owner
+    taken = tuple(sorted(name for kind, name in observed.reserved if kind == "ControllerRevision"))
+    key = (owner.name, owner.spec_json, observed.gang_support, observed.revisions, taken)
+    known: tuple[object, Revision] | None = observed.memory.update
+    if known is None or known[0] != key:
+        known = observed.memory.update = (key, _resolve_update(observed, taken))
+    resolved = known[1]
+    cause = owner.metadata.annotations.get(well_known.CHANGE_CAUSE, "")
+    return resolved if resolved.is_stored else replace(resolved, change_cause=cause)
+
+
+def _resolve_update(observed: Observed, taken: Iterable[str]) -> Revision:
     owner = observed.owner
     scheduler = gang.choose_scheduler(owner, observed.gang_support, observed.revisions)
-    resolved = revision.resolve(
+    return revision.resolve(
         owner.name,
         revision.payload_of_spec(owner.spec_json, scheduler),
         observed.revisions,
-        [name for kind, name in observed.reserved if kind == "ControllerRevision"],
+        taken,
         {role.name: role.replicas for role in owner.spec.template.roles},
     )
-    cause = owner.metadata.annotations.get(well_known.CHANGE_CAUSE, "")
-    return resolved if resolved.is_stored else replace(resolved, change_cause=cause)
 
 
 def _current_revision(observed: Observed, update: Revision) -> Revision:

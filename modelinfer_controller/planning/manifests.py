@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +28,9 @@ from modelinfer_controller.planning.revision import (
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 _COMPACT_SORTED = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
+
+
+MOST_COMPILED = 32  # 4 roles, entry and worker, leader or not, of two revisions
 
 
 class OwnerIdentity(NamedTuple):
@@ -96,17 +98,39 @@ def pod_kind(template: RevisionTemplate, identity: PodIdentity) -> PodKind:
     return PodKind(is_entry=identity.worker_index == 0, is_leader=topology.is_leader(identity, template))
 
 
+class CompiledPodTemplates:
+    """The compiled templates of one ModelInfer; they go with it. The newest few are kept: a revision has some."""
+
+    def __init__(self) -> None:
+        self._templates: dict[tuple[object, ...], CompiledPodTemplate] = {}
+
+    def get(self, owner: OwnerIdentity, revision: Revision, role: str, kind: PodKind) -> "CompiledPodTemplate":
+        key = (revision.name, role, kind)
+        if key not in self._templates:
+            if len(self._templates) >= MOST_COMPILED:
+                del self._templates[next(iter(self._templates))]
+            self._templates[key] = _compiled(owner, revision.name, revision.payload, role, kind)
+        return self._templates[key]
+
+
 def pod_body(
-    owner: OwnerIdentity, revision: Revision, identity: PodIdentity, incarnation: int, *, is_serving: bool = False
+    owner: OwnerIdentity,
+    revision: Revision,
+    identity: PodIdentity,
+    incarnation: int,
+    *,
+    is_serving: bool = False,
+    compiled: CompiledPodTemplates | None = None,
 ) -> bytes:
     """JSON of the pod of an identity; is_serving: with the label by which traffic is sent to it.
 
-    Raises KeyError if the revision has no such role.
+    compiled: templates that are compiled already, of the same ModelInfer. Raises KeyError if the revision has no such
+    role.
     """
     role = _role(revision, identity)
     kind = pod_kind(revision.template, identity)._replace(is_serving=is_serving)
-    compiled = _compiled(owner, revision.name, revision.payload, identity.role, kind)
-    return compiled.render(pod_variables(owner, role, identity, incarnation))
+    template = (compiled or CompiledPodTemplates()).get(owner, revision, identity.role, kind)
+    return template.render(pod_variables(owner, role, identity, incarnation))
 
 
 def pod_labels(
@@ -157,7 +181,6 @@ class CompiledPodTemplate:
         return b"".join(parts)
 
 
-@lru_cache(maxsize=1024)
 def _compiled(
     owner: OwnerIdentity, revision_name: str, payload: str, role_name: str, kind: PodKind
 ) -> CompiledPodTemplate:

@@ -14,13 +14,14 @@ class Memory:
     """The last results of one ModelInfer's passes, by function and key. evaluations: what had to be worked out, for
     tests."""
 
-    __slots__ = ("desired", "evaluations", "records", "results")
+    __slots__ = ("desired", "evaluations", "records", "results", "update")
 
     def __init__(self) -> None:
         self.evaluations = 0
         self.results: dict[str, dict[object, tuple[tuple[object, ...], Any]]] = {}
         self.records: dict[int, Any] = {}
         self.desired: Any = None
+        self.update: Any = None
 
     def keep_only(self, keys: Mapping[int, object]) -> None:
         """Drop what is remembered of other ordinals."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -100,7 +100,6 @@ class Revision:
         return bool(self.payload)
 
 
-@lru_cache(maxsize=4096)
 def payload_of_spec(spec: bytes, gang_scheduler: GangScheduler | None) -> str:
     """Canonical JSON of what shapes a pod, from the stored bytes of a ModelInfer's spec."""
     stored: dict[str, Any] = msgspec.json.decode(spec)
@@ -143,7 +142,6 @@ def _without_nulls(value: Any) -> Any:
             return value
 
 
-@lru_cache(maxsize=1024)
 def meaning(payload: str) -> str:
     """A digest of the payload as the API server understands it: equal for payloads whose pods are the same.
 
@@ -254,7 +252,6 @@ def revision_of(stored: ControllerRevision, change_cause_key: str) -> Revision:
     )
 
 
-@lru_cache(maxsize=4096)
 def _decode_data(data: bytes) -> tuple[str, RevisionTemplate]:
     try:
         hashed: dict[str, Any] = json.loads(data)
@@ -266,7 +263,6 @@ def _decode_data(data: bytes) -> tuple[str, RevisionTemplate]:
     return canonical_json({key: value for key, value in hashed.items() if key != "roleReplicas"}), template
 
 
-@lru_cache(maxsize=4096)
 def template_of_payload(payload: str) -> RevisionTemplate:
     """What a payload says; roleReplicas is no part of it."""
     return RevisionTemplate.model_validate_json(payload)

@@ -1,14 +1,10 @@
 """Quiet: a history logs thousands of lines that nobody reads."""
 
 import logging
-import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
-
-# Acceptance tests of what is not mended yet: `PENDING=1 pytest tests/sim/pending`.
-collect_ignore = [] if os.environ.get("PENDING") else ["pending"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -181,12 +181,10 @@ def _check_revisions(facts: Facts, spec: Object, pods: dict[int, list[Pod]], upd
 
 
 def _plain(role: Object) -> Any:
-    return (
-        role["name"],
-        role.get("workerReplicas") or 0,
-        role["entryTemplate"]["spec"],
-        (role.get("workerTemplate") or {}).get("spec"),
-    )
+    """What shapes its pods: a workerTemplate without workers shapes none."""
+    workers = role.get("workerReplicas") or 0
+    worker_spec = (role.get("workerTemplate") or {}).get("spec") if workers else None
+    return role["name"], workers, role["entryTemplate"]["spec"], worker_spec
 
 
 def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[Pod]], update: str) -> None:

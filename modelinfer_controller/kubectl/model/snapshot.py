@@ -23,7 +23,7 @@ from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
 from modelinfer_controller.planning.pod_view import view_pod
-from modelinfer_controller.planning.revision import GangScheduler, Revision
+from modelinfer_controller.planning.revision import GangScheduler, Revision, revision_of
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -114,7 +114,7 @@ def observed_of(owner: Owner, listed: Listed) -> Observed:
         owner,
         views=(view_pod(owner.name, pod) for pod in _of(listed.pods, owner)),
         services=_of(listed.services, owner),
-        revisions=_of(listed.revisions, owner),
+        revisions=[revision_of(stored, well_known.CHANGE_CAUSE) for stored in _of(listed.revisions, owner)],
         pod_groups={scheduler: _of(each, owner) for scheduler, each in groups.items()},
         labelled={kind: _labelled(objects, owner.name) for kind, objects in by_kind.items()},
         gang_support=listed.gang_support,
