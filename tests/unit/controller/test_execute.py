@@ -4,7 +4,10 @@ import asyncio
 import json
 from datetime import UTC, datetime
 
+import pytest
+
 from modelinfer_controller.api import validation, well_known
+from modelinfer_controller.api.core import Pod, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
@@ -12,7 +15,7 @@ from modelinfer_controller.controller.pacing import REFUSALS_PER_PASS, Pacing, P
 from modelinfer_controller.controller.writes import Writes
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.inflight import FairLimiter
-from modelinfer_controller.kube.resource import PODS, SERVICES
+from modelinfer_controller.kube.resource import PODS, SERVICES, Resource
 from modelinfer_controller.kube.transport import Request
 from modelinfer_controller.planning.actions import (
     Action,
@@ -123,6 +126,33 @@ async def test_a_foreign_pod_stops_only_its_own_group_and_is_left_alone(shell: S
     )
     foreign = await shell.client.get(PODS, NAMESPACE, "demo-0-decode-0-0")
     assert well_known.NAME not in foreign.metadata.labels
+
+
+@pytest.mark.parametrize("labels", [{"app": "theirs"}, {well_known.NAME: "demo"}], ids=["", "with our label"])
+@pytest.mark.parametrize("resource", [PODS, SERVICES], ids=lambda resource: resource.kind)
+async def test_what_another_controller_owns_is_not_adopted(
+    shell: Shell, resource: Resource[Pod] | Resource[Service], labels: dict[str, str]
+) -> None:
+    other = await shell.model_infer("other")
+    theirs = {
+        "apiVersion": "workload.volcano.sh/v1alpha1",
+        "kind": "ModelInfer",
+        "name": "other",
+        "uid": other.metadata.uid,
+        "controller": True,
+    }
+    spec = {"containers": [{"name": "c", "image": "i"}]} if resource is PODS else {"ports": [{"port": 80}]}
+    metadata = {"name": "demo-0-decode-0-0", "labels": labels, "ownerReferences": [theirs]}
+    before = await shell.client.create(resource, NAMESPACE, {"metadata": metadata, "spec": spec})
+    stored = await shell.model_infer()
+    failure = (await Passes(shell).carry_out(stored)).failures()[0]
+    assert failure.reason == "NameCollision"
+    assert f"it is controlled by ModelInfer other (UID {other.metadata.uid})" in failure.message
+    found = await shell.client.get(resource, NAMESPACE, "demo-0-decode-0-0")
+    assert (found.metadata.uid, found.metadata.labels) == (before.metadata.uid, labels)
+    assert [one.uid for one in found.metadata.owner_references] == [other.metadata.uid]
+    own = (*shell.caches.pods.of(stored.metadata.uid), *shell.caches.services.of(stored.metadata.uid))
+    assert found.metadata.uid not in {child.metadata.uid for child in own}
 
 
 async def test_a_pod_of_ours_that_lost_its_labels_gets_them_back(shell: Shell) -> None:
