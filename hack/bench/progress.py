@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
+from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
-from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.source import ResourceSource
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.resource import PODS
 
@@ -38,10 +37,9 @@ class Progress:
 
     async def follow(self) -> None:
         """Ends by cancellation. An informer, since a busy server ends watches that cannot keep up."""
-        source = ResourceSource(self._client, PODS, self._namespace, well_known.NAME)
-        informer = SharedInformer("pods", [source], random=random.Random())
-        informer.add_event_handler(self)
-        await informer.run()
+        factory = SharedInformerFactory(self._client, random=random.Random(), namespaces=[self._namespace])
+        factory.informer(PODS, label_selector=well_known.NAME).add_event_handler(self)
+        await factory.run()
 
     # ResourceEventHandler
 

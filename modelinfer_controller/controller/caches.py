@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision, KubeObject, Pod, PodGroup, Service
@@ -11,13 +11,14 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.cache.discovered_informer import DiscoveredInformer
+from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.source import ResourceSource
 from modelinfer_controller.kube.cache.store import by_controller_uid
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.expectations import Expectations
 from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
+from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.planning.observed import GangSupport
 from modelinfer_controller.planning.revision import GangScheduler
 
@@ -85,6 +86,10 @@ class Caches:
     def has_synced(self) -> bool:
         return all(informer.has_synced for informer in self.informers)
 
+    async def run(self) -> NoReturn:
+        """Ends by cancellation, and with the first informer that fails."""
+        await run_all((f"informer {informer.name}", informer.run()) for informer in self.informers)
+
     async def wait_for_sync(self) -> None:
         for informer in self.informers:
             await informer.wait_for_sync()
@@ -109,39 +114,35 @@ def build_caches(
     on_gang_support_changed: Callable[[], None],
 ) -> Caches:
     """namespaces: those to watch, or none for all."""
-
-    def informer(resource: Resource[T], selector: str) -> SharedInformer[T]:
-        return SharedInformer(
-            resource.plural if resource.kind != "PodGroup" else str(resource),
-            [ResourceSource(client, resource, namespace, selector) for namespace in namespaces or (None,)],
-            random=random,
-            indexers={BY_CONTROLLER: by_controller_uid, BY_NAME_LABEL: by_name_label},
-        )
+    factory = SharedInformerFactory(client, random=random, namespaces=namespaces)
+    indexers = {BY_CONTROLLER: by_controller_uid, BY_NAME_LABEL: by_name_label}
 
     def children(resource: Resource[T]) -> OwnedCache[T]:
-        return OwnedCache(resource, informer(resource, well_known.NAME), clock)
+        informer = factory.informer(resource, name=resource.plural, label_selector=well_known.NAME, indexers=indexers)
+        return OwnedCache(resource, informer, clock)
 
-    def discovered(scheduler: GangScheduler) -> DiscoveredInformer[PodGroup]:
-        return DiscoveredInformer(
-            client,
-            POD_GROUPS[scheduler],
-            pod_groups[scheduler].informer,
-            random=random,
-            on_served_changed=lambda _: on_gang_support_changed(),
-        )
-
-    model_infers = informer(MODEL_INFERS, "")
+    model_infers = factory.informer(MODEL_INFERS, name=MODEL_INFERS.plural, indexers=indexers)
     own_model_infers: Expectations[ModelInfer, str] = Expectations(
         controller_uid, synced_version=model_infers.synced_version, clock=clock
     )
     model_infers.add_event_handler(own_model_infers)
-    pod_groups = {scheduler: children(resource) for scheduler, resource in POD_GROUPS.items()}
+    discovered = {
+        scheduler: factory.discovered_informer(
+            resource,
+            label_selector=well_known.NAME,
+            indexers=indexers,
+            on_served_changed=lambda _: on_gang_support_changed(),
+        )
+        for scheduler, resource in POD_GROUPS.items()
+    }
     return Caches(
         model_infers=model_infers,
         own_model_infers=own_model_infers,
         pods=children(PODS),
         services=children(SERVICES),
         revisions=children(CONTROLLER_REVISIONS),
-        pod_groups=pod_groups,
-        discovered={scheduler: discovered(scheduler) for scheduler in POD_GROUPS},
+        pod_groups={
+            scheduler: OwnedCache(POD_GROUPS[scheduler], one.informer, clock) for scheduler, one in discovered.items()
+        },
+        discovered=discovered,
     )

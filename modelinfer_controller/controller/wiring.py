@@ -21,7 +21,6 @@ from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
 from modelinfer_controller.kube.inflight import FairLimiter
-from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
 from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
@@ -49,7 +48,7 @@ class Components:
     status_writer: StatusWriter
 
     async def run_caches(self) -> None:
-        await run_all((f"informer {informer.name}", informer.run()) for informer in self.caches.informers)
+        await self.caches.run()
 
     async def run_workers(self) -> None:
         try:

@@ -6,9 +6,10 @@ from typing import Any
 from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import PodGroup
 from modelinfer_controller.api.modelinfer import GangSchedule
+from modelinfer_controller.api.quantity import format_quantity
 from modelinfer_controller.planning.manifests import OwnerIdentity
 from modelinfer_controller.planning.observed import GangSupport, Owner, PodGroupKey
-from modelinfer_controller.planning.resources import Resources, format_quantity, pod_requests, same_resources, total
+from modelinfer_controller.planning.resources import Resources, pod_requests, same_resources, total
 from modelinfer_controller.planning.revision import (
     GangScheduler,
     Revision,

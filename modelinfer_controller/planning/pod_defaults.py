@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelinfer_controller.planning.resources import QUANTITY_PATTERN, format_quantity, parse_quantity
+from modelinfer_controller.api.quantity import QUANTITY_PATTERN, format_quantity, parse_quantity
 
 Json = Mapping[str, Any]
 

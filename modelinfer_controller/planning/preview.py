@@ -14,6 +14,7 @@ import msgspec
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import PodGroup, Service
+from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import (
     Action,
@@ -187,13 +188,13 @@ class _World:
                 self._pod_groups[key] = self._born(msgspec.convert(body, PodGroup))
             case PatchPodGroup(_, key, _, patch):
                 stored = self._pod_groups[key]
-                self._pod_groups[key] = msgspec.structs.replace(stored, spec=_merged(stored.spec, patch["spec"]))
+                self._pod_groups[key] = msgspec.structs.replace(stored, spec=merge_patch(stored.spec, patch["spec"]))
             case DeletePodGroup(_, key):
                 self._end_pod_group(key)
             case CreateService(_, name, body):
                 self._services[name] = self._born(msgspec.convert(body, Service))
             case PatchService(_, name, _, patch):
-                patched = _merged(msgspec.to_builtins(self._services[name]), patch)
+                patched = merge_patch(msgspec.to_builtins(self._services[name]), patch)
                 self._services[name] = msgspec.convert(patched, Service)
             case DeleteService(_, name):
                 self._services.pop(name, None)
@@ -246,7 +247,7 @@ class _World:
 
 def _annotated(pod: PodView, action: PatchPodMetadata) -> PodView:
     """What the repaired labels and the notes mean to the planner."""
-    own: Mapping[str, str] = _merged(pod.labels, action.labels)
+    own: Mapping[str, str] = merge_patch(pod.labels, action.labels)
     acknowledges = well_known.ACKNOWLEDGED_RESTARTS in action.annotations
     noted = action.annotations.get(well_known.FAILED_AT)
     return replace(
@@ -257,16 +258,3 @@ def _annotated(pod: PodView, action: PatchPodMetadata) -> PodView:
         failed_at=datetime.fromisoformat(noted) if noted else pod.failed_at,
         has_failure_note=bool(noted),
     )
-
-
-def _merged(stored: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(stored) if isinstance(stored, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged

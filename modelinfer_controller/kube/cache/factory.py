@@ -43,12 +43,16 @@ class SharedInformerFactory:
         self,
         resource: Resource[T],
         *,
+        name: str = "",
         label_selector: str = "",
         field_selector: str = "",
         indexers: Indexers[T] | None = None,
     ) -> SharedInformer[T]:
-        """A new informer; call before `run`. run fails with ResourceNotServed if the server has no such resource."""
-        informer = self._shared(resource, label_selector, field_selector, indexers)
+        """A new informer; call before `run`, which fails with ResourceNotServed if the server has no such resource.
+
+        name: for logs and metrics; the resource's own if it is left out.
+        """
+        informer = self._shared(resource, name, label_selector, field_selector, indexers)
         self._informers.append(informer)
         return informer
 
@@ -56,6 +60,7 @@ class SharedInformerFactory:
         self,
         resource: Resource[T],
         *,
+        name: str = "",
         label_selector: str = "",
         field_selector: str = "",
         indexers: Indexers[T] | None = None,
@@ -66,7 +71,7 @@ class SharedInformerFactory:
         informer = DiscoveredInformer(
             self._client,
             resource,
-            self._shared(resource, label_selector, field_selector, indexers),
+            self._shared(resource, name, label_selector, field_selector, indexers),
             random=self._random,
             poll_interval=poll_interval,
             on_served_changed=on_served_changed,
@@ -79,14 +84,19 @@ class SharedInformerFactory:
         await run_all((f"informer-{informer.name}", informer.run()) for informer in self._informers)
 
     def _shared(
-        self, resource: Resource[T], label_selector: str, field_selector: str, indexers: Indexers[T] | None
+        self,
+        resource: Resource[T],
+        name: str,
+        label_selector: str,
+        field_selector: str,
+        indexers: Indexers[T] | None,
     ) -> SharedInformer[T]:
         sources = [
             ResourceSource(self._client, resource, namespace, label_selector, field_selector)
             for namespace in (self._namespaces if self._namespaces and resource.namespaced else (None,))
         ]
         return SharedInformer(
-            str(resource),
+            name or str(resource),
             sources,
             random=self._random,
             indexers=indexers,

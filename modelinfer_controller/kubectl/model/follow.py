@@ -14,7 +14,6 @@ from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
-from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
 from modelinfer_controller.planning.observed import Owner
@@ -100,9 +99,7 @@ async def _followed(
     nodes = await read_nodes(client)
     caches = build_caches(client, namespaces, random=random.Random(), clock=clock, on_gang_support_changed=lambda: None)
     follower = Follower(caches, nodes, key, clock)
-    running = asyncio.create_task(
-        run_all((f"informer {informer.name}", informer.run()) for informer in caches.informers), name="informers"
-    )
+    running = asyncio.create_task(caches.run(), name="informers")
     try:
         syncing = asyncio.create_task(caches.wait_for_sync(), name="initial lists")
         await asyncio.wait([running, syncing], return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
@@ -15,7 +16,6 @@ from modelinfer_controller.kubectl.model.access import allowed_to, connected, na
 from modelinfer_controller.kubectl.model.forecast import forecast
 from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.manifest import with_spec
-from modelinfer_controller.kubectl.model.merge_patch import merged
 from modelinfer_controller.kubectl.model.rollout_changes import (
     RolloutChange,
     earlier_revision,
@@ -109,7 +109,7 @@ async def plan_change(flags: ClusterFlags, asked: Asked, output: str | None) -> 
     before = snapshot_of(stored, listed, {}, now)
     change = CHANGES[asked.verb](before, asked.revision)
     spec: dict[str, Any] = msgspec.json.decode(bytes(stored.spec))
-    after = merged(spec, change.spec)
+    after = merge_patch(spec, change.spec)
     annotations = {key: value for key, value in change.annotations.items() if value is not None}
     changed = snapshot_of(with_spec(stored, after, asked.name, namespace, annotations), listed, {}, now)
     told = forecast(changed.observed, before.decision, spec_changes(spec, after))

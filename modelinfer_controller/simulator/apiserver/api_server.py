@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.apiserver import status_errors
@@ -17,7 +18,7 @@ from modelinfer_controller.simulator.apiserver.deletion import delete_options
 from modelinfer_controller.simulator.apiserver.discovery import Discovery
 from modelinfer_controller.simulator.apiserver.kinds import ACCESS_REVIEWS, BINDINGS, NODES, PODS, Kind, Kinds
 from modelinfer_controller.simulator.apiserver.listing import list_page
-from modelinfer_controller.simulator.apiserver.patches import json_patch, merge_patch, strategic_merge_patch
+from modelinfer_controller.simulator.apiserver.patches import json_patch, strategic_merge_patch
 from modelinfer_controller.simulator.apiserver.registry import Registry, WriteOptions
 from modelinfer_controller.simulator.apiserver.scale import scale_of, with_scale
 from modelinfer_controller.simulator.apiserver.selectors import selection

@@ -7,19 +7,6 @@ from modelinfer_controller.simulator.apiserver.status_errors import StatusError,
 from modelinfer_controller.simulator.objects import Object, copy_of
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396: null removes, lists are replaced."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
-
-
 def json_patch(target: Object, operations: Any) -> Object:
     """RFC 6902. Raises StatusError: 400 where the patch is malformed, 422 where it does not apply."""
     if not isinstance(operations, list):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from modelinfer_controller.api.quantity import parse_quantity
 from modelinfer_controller.simulator.apiserver.metadata import dns_label_violations
 from modelinfer_controller.simulator.apiserver.status_errors import Cause
 from modelinfer_controller.simulator.objects import Object, copy_of
-from modelinfer_controller.simulator.quantity import quantity
 
 DEFAULT_GRACE = 30  # seconds
 _EVICTION_SECONDS = 300  # for how long a pod tolerates that its node is not ready or not reachable
@@ -138,14 +138,14 @@ def requests_of(spec: Object) -> dict[str, Decimal]:
     for container in spec["containers"]:
         running = _sum(running, _requests(container))
     return _sum(
-        _maximum(peak, running), {name: quantity(value) for name, value in (spec.get("overhead") or {}).items()}
+        _maximum(peak, running), {name: parse_quantity(value) for name, value in (spec.get("overhead") or {}).items()}
     )
 
 
 def _requests(container: Object) -> dict[str, Decimal]:
     resources: dict[str, Any] = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: quantity(value) for name, value in asked.items()}
+    return {name: parse_quantity(value) for name, value in asked.items()}
 
 
 def _sum(one: dict[str, Decimal], other: dict[str, Decimal]) -> dict[str, Decimal]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
+from modelinfer_controller.api.quantity import parse_quantity
 from modelinfer_controller.simulator.apiserver.kinds import PODS, RESOURCE_QUOTAS
 from modelinfer_controller.simulator.apiserver.pods import is_finished, requests_of
 from modelinfer_controller.simulator.apiserver.status_errors import StatusError, forbidden
 from modelinfer_controller.simulator.apiserver.store import Store
 from modelinfer_controller.simulator.objects import Object, field
-from modelinfer_controller.simulator.quantity import quantity
 
 
 def quota_error(store: Store, namespace: str, pod: Object) -> StatusError | None:
@@ -17,7 +17,9 @@ def quota_error(store: Store, namespace: str, pod: Object) -> StatusError | None
         hard: dict[str, str] = field(quota, "spec", "hard") or {}
         used = usage(store, namespace, tuple(hard))
         asked = _usage_of(pod, tuple(hard))
-        exceeded = [name for name in sorted(hard) if asked[name] and used[name] + asked[name] > quantity(hard[name])]
+        exceeded = [
+            name for name in sorted(hard) if asked[name] and used[name] + asked[name] > parse_quantity(hard[name])
+        ]
         if exceeded:
             return _exceeded(pod, quota, exceeded, asked, used, hard)
     return None

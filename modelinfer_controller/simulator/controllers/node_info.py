@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from modelinfer_controller.api.quantity import parse_quantity
 from modelinfer_controller.simulator.apiserver.pods import requests_of
-from modelinfer_controller.simulator.quantity import quantity
 from modelinfer_controller.simulator.resources import PlainObject
 
 Amounts = Mapping[str, int]
@@ -19,7 +19,7 @@ def amounts_of(pod: PlainObject) -> dict[str, int]:
 
 def allocatable(node: PlainObject) -> dict[str, int]:
     capacity = node.status.get("allocatable") or node.status.get("capacity") or {}
-    return {name: int(quantity(value) * 1000) for name, value in capacity.items()}
+    return {name: int(parse_quantity(value) * 1000) for name, value in capacity.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ The annotations are those of the pods that hack/cluster simulates, with the same
 They are read at every change of the pod: annotating a running pod makes something happen to that pod now.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+
+from modelinfer_controller.api.duration import parse_duration
 
 PREFIX: Final = "kwok.stage/"
 _NO_TIME = timedelta()
@@ -50,17 +51,6 @@ class Behaviour:
 
 HEALTHY: Final = Behaviour()
 
-_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def duration(text: str) -> timedelta:
-    """A Go duration: 500ms, 2s, 1m30s. Raises ValueError where it is none."""
-    parts = _PART.findall(text)
-    if not text or (text != "0" and "".join(number + unit for number, unit in parts) != text):
-        raise ValueError(f"invalid duration {text!r}")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
-
 
 def from_annotations(annotations: Mapping[str, str]) -> Behaviour:
     """The behaviour that the annotations ask for. Raises ValueError on a value that cannot be read."""
@@ -69,10 +59,10 @@ def from_annotations(annotations: Mapping[str, str]) -> Behaviour:
         return HEALTHY
 
     def time(name: str, default: timedelta) -> timedelta:
-        return duration(given[name]) if name in given else default
+        return parse_duration(given[name]) if name in given else default
 
     def maybe(name: str) -> timedelta | None:
-        return duration(given[name]) if name in given else None
+        return parse_duration(given[name]) if name in given else None
 
     def count(name: str, default: int) -> int:
         return int(given.get(name, default))

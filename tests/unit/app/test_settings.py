@@ -100,13 +100,23 @@ def test_the_burst_follows_the_rate_unless_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("15s", 15), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600), ("1.5s", 1.5), ("2h3m4s", 7384)]
+    ("text", "seconds"),
+    [
+        ("15s", 15),
+        ("1m30s", 90),
+        ("500ms", 0.5),
+        ("1h", 3600),
+        ("1.5s", 1.5),
+        ("2h3m4s", 7384),
+        ("0", 0),
+        ("2us", 2e-6),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "15", "s", "1d", "-1s", "1s ", "PT15S"])
+@pytest.mark.parametrize("text", ["", "15", "1m30", "s", "1d", "-1s", "1s ", "PT15S"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)

@@ -14,7 +14,6 @@ from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import wire
 from modelinfer_controller.kube.client import Client
-from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
 CRD = Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml"
@@ -81,9 +80,7 @@ async def _shell() -> AsyncIterator[Shell]:
         caches = build_caches(
             client, (), random=random.Random(0), clock=cluster.clock, on_gang_support_changed=lambda: None
         )
-        running = asyncio.create_task(
-            run_all((f"informer {informer.name}", informer.run()) for informer in caches.informers)
-        )
+        running = asyncio.create_task(caches.run())
         try:
             await caches.wait_for_sync()
             yield Shell(cluster, client, caches)

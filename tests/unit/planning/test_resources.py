@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from modelinfer_controller.planning.resources import format_quantity, parse_quantity, pod_requests, same_resources
+from modelinfer_controller.api.quantity import format_quantity, parse_quantity
+from modelinfer_controller.planning.resources import pod_requests, same_resources
 
 
 def container(requests: dict[str, Any] | None = None, limits: dict[str, Any] | None = None, **more: Any) -> Any:

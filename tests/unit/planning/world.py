@@ -28,6 +28,7 @@ from modelinfer_controller.api.core import (
     PodStatus,
     Service,
 )
+from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInferStatus
 from modelinfer_controller.planning import manifests
@@ -103,19 +104,6 @@ T = TypeVar("T")
 
 def decode(kind: type[T], body: bytes | Mapping[str, Any]) -> T:
     return msgspec.json.decode(body if isinstance(body, bytes) else json.dumps(body).encode(), type=kind)
-
-
-def merge_patch(stored: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(stored) if isinstance(stored, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
 
 
 class World:

@@ -9,7 +9,7 @@ from api_user import PODS, User, pod
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
-from modelinfer_controller.simulator.nodes.stages import Behaviour, duration
+from modelinfer_controller.simulator.nodes.stages import Behaviour
 
 Status = dict[str, Any]
 
@@ -270,14 +270,3 @@ async def test_a_quiet_pod_is_not_written_to(cluster: SimulatedControlPlane) -> 
     await asyncio.sleep(3600)
 
     assert (await see(user)).metadata["resourceVersion"] == version
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("1m30s", 90), ("0", 0), ("1.5h", 5400)])
-def test_durations(text: str, seconds: float) -> None:
-    assert duration(text) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1m30"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
-        duration(text)
