@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=20, help="rules in a history, at most")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
-    every = [*histories.THEMES, "broken"]
+    every = list(histories.THEMES)
     parser.add_argument("--theme", choices=every, action="append", help="what histories are about (default: all)")
     parser.add_argument("--no-shrink", action="store_true", help="show the first failure as it was found, at once")
     arguments = parser.parse_args()

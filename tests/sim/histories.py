@@ -21,6 +21,7 @@ from modelinfer_controller.simulator.faults.transport import NO_FAULTS, ROUGH
 from modelinfer_controller.simulator.virtual_time import LeakedTask, VirtualTimeLoop
 from sim.broken import BREAKAGES, Breakage, break_for_ever, breakage, check_all_else
 from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object, parse_pod
+from sim.incidents import Incidents
 from sim.journal import CONTROLLER, Entry
 from sim.rest import check_at_rest
 from sim.rollout_rules import RolloutRules
@@ -35,8 +36,8 @@ QUIET = 750.0  # longer than anything that the controller waits for: a rebuild i
 STEP = 75.0
 TIME_FOR_ALL_ELSE = 3600.0  # what is broken for ever leaves no rest to wait for
 
-THEMES = ["anything", "rough", "rollout"]
-"""What histories are about; `broken` is one more. `sim.fuzz --theme` says which."""
+THEMES = ["anything", "rough", "rollout", "broken", "incidents"]
+"""What histories are about. `sim.fuzz --theme` says which."""
 
 WAITS = (0.0, 0.01, 0.15, 0.5, 1.1, 3.0, 12.0, 35.0, 90.0, 400.0, 800.0)
 
@@ -93,7 +94,7 @@ def anything_goes(machine: "Histories") -> bool:
     return machine.theme != "rollout"
 
 
-class Histories(RuleBasedStateMachine):
+class Histories(Incidents, RuleBasedStateMachine):
     """One history."""
 
     def __init__(self) -> None:
@@ -144,7 +145,7 @@ class Histories(RuleBasedStateMachine):
     )
     def begin(self, seed: int, spec: Object, theme: int, volcano: bool, native: bool) -> None:
         """theme: of THEMES. rough adds faults to anything, rollout leaves only edits of one, time, and a controller
-        that dies; broken has one thing that stays broken."""
+        that dies; broken has one thing that stays broken; incidents are those of `incidents`."""
         TALLY.ran += 1
         self.theme = THEMES[theme % len(THEMES)]
         note(f"theme: {self.theme}")
@@ -179,6 +180,7 @@ class Histories(RuleBasedStateMachine):
     async def _come_to_rest(self) -> None:
         world = self.world
         world.heal()
+        await self.end_incidents()
         await self._clear_the_way()
         if self._breakage is not None:
             await world.sleep(TIME_FOR_ALL_ELSE)
@@ -473,6 +475,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=st.sampled_from(BREAKAGES), group=st.integers(0, 4))
     def break_something_for_ever(self, name: str, group: int) -> None:
         self._breakage = breakage(name, group)
+        self._rollout.spoilt = group if name == "annotations stripped" else None
         self._act(break_for_ever, self.world, self._breakage)
         self.world.journal.on_entry.append(self._note_trouble)
 

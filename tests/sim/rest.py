@@ -181,10 +181,11 @@ def _check_revisions(facts: Facts, spec: Object, pods: dict[int, list[Pod]], upd
 
 
 def _plain(role: Object) -> Any:
-    """What shapes its pods: a workerTemplate without workers shapes none."""
+    """What shapes its pods: a workerTemplate without workers shapes none, nor does a default that is spelled out."""
     workers = role.get("workerReplicas") or 0
-    worker_spec = (role.get("workerTemplate") or {}).get("spec") if workers else None
-    return role["name"], workers, role["entryTemplate"]["spec"], worker_spec
+    templates = [role["entryTemplate"], *([role["workerTemplate"]] if workers and "workerTemplate" in role else [])]
+    containers = [container for template in templates for container in template["spec"]["containers"]]
+    return role["name"], workers, [(one["name"], one["image"]) for one in containers]
 
 
 def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[Pod]], update: str) -> None:

@@ -24,6 +24,7 @@ class RolloutRules:
     _excused: dict[int, float] = field(default_factory=dict)  # groups with trouble that are being taken down, and when
     _owner: str = ""
     judged: int = 0
+    spoilt: int | None = None  # the group whose pods a webhook spoils: it is recreated again and again
 
     def __post_init__(self) -> None:
         self.world.journal.on_entry.append(self.note)
@@ -81,7 +82,7 @@ class RolloutRules:
         groups = self.facts.pods_by_group()
         group = [*(p for p in groups.get(pod.group, []) if p.uid != pod.uid), pod]
         self._forget_excused(groups)
-        if not self.is_strict or pod.group >= spec["replicas"] or pod.revision == update:
+        if not self.is_strict or pod.group >= spec["replicas"] or pod.revision == update or pod.group == self.spoilt:
             return
         if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec):
             return

@@ -5,33 +5,14 @@ import resource
 from typing import Any
 
 import pytest
-import yaml
 
 from sim.facts import Object
+from sim.incidents import older_definition
 from sim.scene import Scene, scene
-from sim.world import CRD, a_role, a_spec
+from sim.world import a_role, a_spec
 
 MOST = 2**31 - 1
 MIB = 1024  # KiB, as ru_maxrss counts on Linux
-
-
-def older_definition() -> Object:
-    """As a release before the maxima and the rules had it."""
-    definition: Object = yaml.load(CRD.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    _drop_limits(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    return definition
-
-
-def _drop_limits(schema: Any) -> None:
-    if isinstance(schema, dict):
-        schema.pop("x-kubernetes-validations", None)
-        if isinstance(schema.get("maximum"), int | float):
-            del schema["maximum"]
-        for child in schema.values():
-            _drop_limits(child)
-    elif isinstance(schema, list):
-        for child in schema:
-            _drop_limits(child)
 
 
 def with_role(**fields: Any) -> Object:
