@@ -78,7 +78,7 @@ async def _connect(settings: Settings, environ: Mapping[str, str]) -> AiohttpTra
 
 
 async def _run_with(transport: AiohttpTransport, settings: Settings, stop: asyncio.Event) -> None:
-    telemetry = Telemetry(server=transport.server, workers=settings.workers)
+    telemetry = Telemetry(server=transport.server, workers=settings.workers, histograms=settings.metrics_histograms)
     unguarded = Client(transport, on_request=telemetry.requests)
     lease = lease_name(settings)
     secure = _secure_metrics(settings, unguarded)

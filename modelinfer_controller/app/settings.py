@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from modelinfer_controller.api.duration import Duration
+from modelinfer_controller.app.metrics.scope import HistogramScope
 
 ENVIRONMENT_PREFIX = "MODELINFER_CONTROLLER_"
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
@@ -91,6 +92,10 @@ class Settings(BaseModel):
         None, description="The certificate of that, read anew when it changes; by default one made at the start."
     )
     metrics_key_file: Path | None = Field(None, description="The key of that certificate.")
+    metrics_histograms: HistogramScope = Field(
+        HistogramScope.AGGREGATED,
+        description="Histograms over all ModelInfers (aggregated), of each one (per-object), or none (off).",
+    )
     health_probe_bind_address: BindAddress = Field(
         "0", description="Where /healthz and /readyz are served, such as :8081; 0 is nowhere."
     )

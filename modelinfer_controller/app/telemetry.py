@@ -10,6 +10,7 @@ from modelinfer_controller.app.metrics.machinery import QueueMetrics, ReconcileM
 from modelinfer_controller.app.metrics.model_infers import ModelInferMetrics
 from modelinfer_controller.app.metrics.pod_startup import PodStartupHandler
 from modelinfer_controller.app.metrics.registry import Metrics
+from modelinfer_controller.app.metrics.scope import HistogramScope
 from modelinfer_controller.controller.wiring import Components, Observers
 from modelinfer_controller.kube.events import EventRecorder
 
@@ -21,20 +22,20 @@ class Telemetry:
 
     MAX_OBJECTS = 1000  # ModelInfers with series of their own
 
-    def __init__(self, *, server: str, workers: int) -> None:
+    def __init__(self, *, server: str, workers: int, histograms: HistogramScope = HistogramScope.AGGREGATED) -> None:
         self.metrics = Metrics()
         self.requests = RestClientMetrics(self.metrics, urlsplit(server).netloc)
         self._queue = QueueMetrics(self.metrics, CONTROLLER)
         self._reconciles = ReconcileMetrics(self.metrics, CONTROLLER, workers)
         self._actions = ActionMetrics(self.metrics)
-        self._model_infers = ModelInferMetrics(self.metrics, max_objects=self.MAX_OBJECTS)
+        self._model_infers = ModelInferMetrics(self.metrics, max_objects=self.MAX_OBJECTS, histograms=histograms)
 
     @property
     def observers(self) -> Observers:
         return Observers(
             on_action=self._actions,
             on_reconcile=self._reconciles,
-            on_decision=self._model_infers,
+            on_status=self._model_infers,
             queue=self._queue,
         )
 

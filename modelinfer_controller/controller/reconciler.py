@@ -9,7 +9,7 @@ from modelinfer_controller.api import validation
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.reasons import Reason
-from modelinfer_controller.api.status import ApiFailure, ModelInfer
+from modelinfer_controller.api.status import ApiFailure, ModelInfer, ModelInferStatus
 from modelinfer_controller.api.validation import InvalidSpec
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.execute import Execution, Executor
@@ -21,7 +21,7 @@ from modelinfer_controller.kube.controller import Result
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning.actions import Event, Plan
-from modelinfer_controller.planning.cause import failure_text
+from modelinfer_controller.planning.cause import Failures, failure_text
 from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.events import events_of
 from modelinfer_controller.planning.observed import Owner
@@ -46,6 +46,14 @@ class DecisionObserver(Protocol):
         """Told of each decision, for metrics. Must not block or raise."""
 
 
+class StatusObserver(Protocol):
+    def __call__(self, decision: Decision, status: ModelInferStatus, failures: Failures) -> None:
+        """Told of what each reconcile came to, for metrics; decision.owner.status is the status before it.
+
+        Not for a ModelInfer that went meanwhile. Must not block or raise.
+        """
+
+
 class Reconciler:
     """has_pending(key): whether another reconcile of the key follows at once, whatever this one comes to.
 
@@ -64,6 +72,7 @@ class Reconciler:
         *,
         has_pending: Callable[[ObjectName], bool] = lambda key: False,
         on_decision: DecisionObserver = lambda decision: None,
+        on_status: StatusObserver = lambda decision, status, failures: None,
         processor_time: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._caches = caches
@@ -75,6 +84,7 @@ class Reconciler:
         self._clock = clock
         self._has_pending = has_pending
         self._on_decision = on_decision
+        self._on_status = on_status
         self._processor_time = processor_time
         self._decoded: dict[ObjectName, tuple[bytes, ModelInferSpec | InvalidSpec]] = {}
 
@@ -126,6 +136,8 @@ class Reconciler:
             )
         failures = pacing.failures()
         status = status_of(decision, failures)
+        if self._is_there(stored):
+            self._on_status(decision, status, failures)
         # What was done comes back as events, and they lead to a pass that has more to report.
         is_superseded = not execution.errors and (
             execution.has_written or self._has_pending(stored.metadata.object_name)
@@ -170,6 +182,10 @@ class Reconciler:
         if now is None or now.metadata.is_terminating:
             return False
         return (now.metadata.uid, now.metadata.generation) == (stored.metadata.uid, stored.metadata.generation)
+
+    def _is_there(self, stored: ModelInfer) -> bool:
+        now = self._caches.model_infer(stored.metadata.object_name)
+        return now is not None and now.metadata.uid == stored.metadata.uid
 
 
 def _together(errors: tuple[Exception, ...]) -> Exception | None:

@@ -13,7 +13,7 @@ from modelinfer_controller.controller.execute import ActionObserver, Executor, i
 from modelinfer_controller.controller.forget import ForgetDeleted, QuotaWatch
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.pacing import Pacing
-from modelinfer_controller.controller.reconciler import DecisionObserver, Reconciler
+from modelinfer_controller.controller.reconciler import DecisionObserver, Reconciler, StatusObserver
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.controller.writes import Writes
 from modelinfer_controller.kube.backoff import Random
@@ -35,6 +35,7 @@ class Observers:
     on_action: ActionObserver = ignore_action
     on_reconcile: ReconcileObserver = ignore_reconcile
     on_decision: DecisionObserver = lambda decision: None
+    on_status: StatusObserver = lambda decision, status, failures: None
     queue: WorkQueueMetrics | None = None
 
 
@@ -101,6 +102,7 @@ def wire(
         clock,
         has_pending=queue.has_pending,
         on_decision=observers.on_decision,
+        on_status=observers.on_status,
         processor_time=processor_time,
     )
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)

@@ -4,100 +4,62 @@ The series of a ModelInfer go when it goes. At most `max_objects` have any; how 
 modelinfer_objects_without_metrics.
 """
 
-from dataclasses import dataclass, field
+import asyncio
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.names import ObjectName
-from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.app.metrics.group_states import OWNER, GroupGauges
+from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
+from modelinfer_controller.app.metrics.availability import AvailabilityTimer
+from modelinfer_controller.app.metrics.histograms import ModelInferHistograms
 from modelinfer_controller.app.metrics.pod_startup import startup_phases
 from modelinfer_controller.app.metrics.registry import Metrics
+from modelinfer_controller.app.metrics.scope import HistogramScope
+from modelinfer_controller.app.metrics.series import ModelInferCollector
+from modelinfer_controller.app.metrics.tracked import Conclusion, Tracked
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
+from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
 
-STARTUP_BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)  # large models load for minutes
-
-
-@dataclass
-class Tracked:
-    """What is remembered of one ModelInfer, to count each thing once. No decision hangs on it.
-
-    pods_by_group: for groups that are or were available, the UIDs of the pods they had as they became it. recreations:
-    (ordinal, scope) -> the incarnation counted last. placed: UIDs of PodGroups all of whose pods have nodes.
-    """
-
-    uid: str
-    latest: Decision
-    available: set[int] = field(default_factory=set)
-    pods_by_group: dict[int, frozenset[str]] = field(default_factory=dict)
-    recreations: dict[tuple[int, str], int] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
-
 
 class ModelInferMetrics:
-    """Implements `reconciler.DecisionObserver`, and is a handler of the informer of ModelInfers."""
+    """Implements `reconciler.StatusObserver`, and is a handler of the informer of ModelInfers."""
 
-    def __init__(self, metrics: Metrics, *, max_objects: int) -> None:
-        registry = metrics.registry
+    def __init__(self, metrics: Metrics, *, max_objects: int, histograms: HistogramScope) -> None:
         self._max_objects = max_objects
         self._tracked: dict[ObjectName, Tracked] = {}
         self._untracked: set[ObjectName] = set()
-        self._gauges = GroupGauges(registry)
+        self._histograms = ModelInferHistograms(metrics.registry, histograms)
         self._without = Gauge(
-            "modelinfer_objects_without_metrics", "ModelInfers beyond the limit of those with series", registry=registry
+            "modelinfer_objects_without_metrics",
+            "ModelInfers beyond the limit of those with series",
+            registry=metrics.registry,
         )
-        self._rebuilds = Counter(
-            "modelinfer_rebuilds",
-            "Rebuilds by recovery policy and cause (deleted, failed, restarted)",
-            (*OWNER, "policy", "cause"),
-            registry=registry,
-        )
-        self._group_startup = Histogram(
-            "modelinfer_group_startup_seconds",
-            "From the creation of a group's first new pod to the group being available",
-            OWNER,
-            registry=registry,
-            buckets=STARTUP_BUCKETS,
-        )
-        self._role_startup = Histogram(
-            "modelinfer_role_startup_seconds",
-            "From the creation of a role instance's first new pod to its last being ready",
-            (*OWNER, "role"),
-            registry=registry,
-            buckets=STARTUP_BUCKETS,
-        )
-        self._gang_wait = Histogram(
-            "modelinfer_gang_wait_seconds",
-            "From the creation of a group's PodGroup to every pod of the group having its node",
-            OWNER,
-            registry=registry,
-            buckets=STARTUP_BUCKETS,
-        )
-        self._pod_startup = Histogram(
-            "modelinfer_pod_startup_seconds",
-            "The start of a pod by phase: scheduling, pulling (images, volumes, init containers), starting",
-            (*OWNER, "role", "phase"),
-            registry=registry,
-            buckets=STARTUP_BUCKETS,
-        )
+        self._collector = ModelInferCollector()
+        metrics.registry.register(self._collector)
         metrics.refresh_by(self._refresh)
 
-    def __call__(self, decision: Decision) -> None:
+    def __call__(self, decision: Decision, status: ModelInferStatus, failures: Failures) -> None:
         owner = decision.owner
-        key = ObjectName(owner.namespace, owner.name)
+        key, conclusion = ObjectName(owner.namespace, owner.name), Conclusion(decision, status, failures)
         tracked = self._tracked.get(key)
         if tracked is None or tracked.uid != owner.metadata.uid:
-            self._begin(key, decision)
-            return
-        tracked.latest = decision
-        self._count_rebuilds(key, tracked)
-        self._time_startups(key, tracked)
-        self._time_gangs(key, tracked)
+            tracked = self._begin(key, conclusion)
+            if tracked is None:
+                return
+        else:
+            tracked.timer.advance(tracked.latest.facts, _now())
+            tracked.latest = conclusion
+            self._time_startups(key, tracked)
+            self._time_gangs(key, tracked)
+        tracked.count_rebuilds()
+        seconds = tracked.rollouts.follow(owner.status, status, decision.now)
+        if seconds is not None:
+            self._histograms.rollout_duration.observe(key, seconds)
 
     def pod_became_ready(self, pod: Pod) -> None:
         key = ObjectName(pod.metadata.namespace, pod.metadata.labels.get(well_known.NAME, ""))
@@ -105,38 +67,38 @@ class ModelInferMetrics:
             return
         role = pod.metadata.labels.get(well_known.ROLE, "")
         for phase, seconds in startup_phases(pod).items():
-            self._pod_startup.labels(*key, role, phase).observe(seconds)
+            self._histograms.pod_startup.observe(key, seconds, {"role": role, "phase": phase})
 
-    def _begin(self, key: ObjectName, decision: Decision) -> None:
-        """The first look: what has happened by then was counted by whoever saw it, except rebuilds decided now."""
+    def _begin(self, key: ObjectName, conclusion: Conclusion) -> Tracked | None:
+        """The first look: how groups became available by then was counted by whoever saw it."""
         self._forget(key)
         if len(self._tracked) >= self._max_objects:
             self._untracked.add(key)
             self._without.set(len(self._untracked))
-            return
-        tracked = Tracked(decision.owner.metadata.uid, decision)
-        tracked.available = _available(decision)
-        tracked.pods_by_group = {ordinal: _uids(decision.groups[ordinal]) for ordinal in tracked.available}
-        tracked.placed = _placed(decision)
-        self._tracked[key] = tracked
-        self._count_rebuilds(key, tracked)
+            return None
+        decision = conclusion.decision
+        available = _available(decision)
+        self._tracked[key] = tracked = Tracked(
+            uid=decision.owner.metadata.uid,
+            latest=conclusion,
+            timer=AvailabilityTimer(counted_until=_now()),
+            available=available,
+            pods_by_group={ordinal: _uids(decision.groups[ordinal]) for ordinal in available},
+            placed=_placed(decision),
+        )
+        return tracked
 
     def _refresh(self) -> None:
-        for key, tracked in self._tracked.items():
-            self._gauges.set(key, tracked.latest)
-
-    def _count_rebuilds(self, key: ObjectName, tracked: Tracked) -> None:
-        policy = tracked.latest.owner.spec.recovery_policy
-        for ordinal, group in tracked.latest.groups.items():
-            for one in group.recovery.recreations:
-                counted = tracked.recreations.get((ordinal, one.scope))
-                if counted != one.record.incarnation:  # it is decided again where writing it down failed
-                    tracked.recreations[ordinal, one.scope] = one.record.incarnation
-                    self._rebuilds.labels(*key, policy, one.trigger.kind).inc()
+        if self._tracked:
+            now = _now()
+            self._collector.read((key, tracked.points(now)) for key, tracked in self._tracked.items())
+        else:
+            self._collector.read(())
 
     def _time_startups(self, key: ObjectName, tracked: Tracked) -> None:
         """Each time a group becomes available with pods that it did not have when it last did."""
-        groups, available = tracked.latest.groups, _available(tracked.latest)
+        decision = tracked.latest.decision
+        groups, available = decision.groups, _available(decision)
         for ordinal in available - tracked.available:
             before = tracked.pods_by_group.get(ordinal, frozenset())
             fresh = [pod for pod in groups[ordinal].live_pods if pod.uid not in before]
@@ -149,25 +111,25 @@ class ModelInferMetrics:
 
     def _observe_startup(self, key: ObjectName, group: Group, fresh: list[PodView]) -> None:
         if (seconds := _startup_seconds(fresh)) is not None:
-            self._group_startup.labels(*key).observe(seconds)
+            self._histograms.group_startup.observe(key, seconds)
         by_instance: dict[tuple[str, int], list[PodView]] = {}
         for pod in fresh:
             by_instance.setdefault(pod.instance, []).append(pod)
         for (role, _), pods in by_instance.items():
             if all(pod.is_ready for pod in pods) and (seconds := _startup_seconds(pods)) is not None:
-                self._role_startup.labels(
-                    *key, group.shape.roles[role].name if role in group.shape.roles else role
-                ).observe(seconds)
+                shown = group.shape.roles[role].name if role in group.shape.roles else role
+                self._histograms.role_startup.observe(key, seconds, {"role": shown})
 
     def _time_gangs(self, key: ObjectName, tracked: Tracked) -> None:
-        observed, now = tracked.latest.observed, tracked.latest.now
+        decision = tracked.latest.decision
+        observed, now = decision.observed, decision.now
         if not observed.pod_groups:
             return
-        placed = _placed(tracked.latest)
+        placed = _placed(decision)
         created_at = {one.metadata.uid: one.metadata.creation_timestamp for one in observed.pod_groups.values()}
         for uid in placed - tracked.placed:
             if (created := created_at[uid]) is not None:
-                self._gang_wait.labels(*key).observe(max(0.0, (now - created).total_seconds()))
+                self._histograms.gang_wait.observe(key, max(0.0, (now - created).total_seconds()))
         tracked.placed = (tracked.placed | placed) & created_at.keys()
 
     def _forget(self, key: ObjectName) -> None:
@@ -175,9 +137,7 @@ class ModelInferMetrics:
         self._without.set(len(self._untracked))
         if self._tracked.pop(key, None) is None:
             return
-        self._gauges.remove(key)
-        for metric in (self._rebuilds, self._group_startup, self._role_startup, self._gang_wait, self._pod_startup):
-            metric.remove_by_labels({"namespace": key.namespace, "name": key.name})
+        self._histograms.remove(key)
 
     # ResourceEventHandler of ModelInfers: the series go with the object.
 
@@ -187,6 +147,10 @@ class ModelInferMetrics:
 
     def on_delete(self, obj: ModelInfer | DeletedFinalStateUnknown[ModelInfer]) -> None:
         self._forget(last_state(obj).metadata.object_name)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _available(decision: Decision) -> set[int]:

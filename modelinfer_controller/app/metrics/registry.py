@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
@@ -12,6 +12,7 @@ class Metrics:
     """Gauges that are only worth reading when somebody asks are set by refreshers, just before."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # of the whole process: they double what counts, and nobody asks for them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

@@ -99,13 +99,19 @@ class User:
         self._client = cluster.client("user")
 
     async def create(self, replicas: int = 2, *, name: str = "mi", annotations: dict[str, str] | None = None) -> None:
+        await self.create_roles(replicas, "Decode", name=name, annotations=annotations)
+
+    async def create_roles(
+        self, replicas: int, *roles: str, name: str = "mi", annotations: dict[str, str] | None = None
+    ) -> None:
+        """Each role is one instance of an entry pod and a worker; the annotations are those of their pods."""
         pod = {"metadata": {"annotations": annotations or {}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-        role = {"name": "Decode", "workerReplicas": 1, "entryTemplate": pod, "workerTemplate": pod}
+        made = [{"name": role, "workerReplicas": 1, "entryTemplate": pod, "workerTemplate": pod} for role in roles]
         body: dict[str, Any] = {
             "apiVersion": MODEL_INFERS.api_version,
             "kind": MODEL_INFERS.kind,
             "metadata": {"name": name},
-            "spec": {"replicas": replicas, "template": {"roles": [role]}},
+            "spec": {"replicas": replicas, "template": {"roles": made}},
         }
         await self._client.create(MODEL_INFERS, NAMESPACE, body)
 

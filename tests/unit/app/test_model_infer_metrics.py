@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from simulated import CRD, Noting, User, make_components, make_manager, running
 
+from modelinfer_controller.app.metrics.scope import HistogramScope
 from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.planning.group_phase import GroupPhase
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
@@ -21,6 +22,10 @@ class World:
         self.cluster = cluster
         self.user = User(cluster)
         self._telemetry = telemetry
+
+    def fleet_value(self, metric: str, **labels: str) -> float | None:
+        """Of a series that is not the ModelInfer's own."""
+        return self._telemetry.metrics.registry.get_sample_value(metric, labels)
 
     def value(self, metric: str, **labels: str) -> float | None:
         self._telemetry.metrics.refresh()
@@ -43,9 +48,11 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """With what histograms, a test may say; here each ModelInfer has its own."""
+    scope = getattr(request, "param", HistogramScope.PER_OBJECT)
     async with SimulatedControlPlane(definitions=[CRD], volcano=True) as cluster:
-        telemetry, noting = Telemetry(server="https://server:6443", workers=4), Noting()
+        telemetry, noting = Telemetry(server="https://server:6443", workers=4, histograms=scope), Noting()
         components = make_components(cluster.transport("controller"), cluster, telemetry)
         async with running(make_manager(components, noting)):
             yield World(cluster, telemetry)

@@ -1,0 +1,14 @@
+"""How far the histograms of ModelInfers tell them apart.
+
+A module of its own: whoever reads settings needs no metrics.
+"""
+
+from enum import StrEnum
+
+
+class HistogramScope(StrEnum):
+    """What histograms tell apart. Each one of a ModelInfer's own is a dozen series."""
+
+    AGGREGATED = "aggregated"  # all ModelInfers together
+    PER_OBJECT = "per-object"
+    OFF = "off"
