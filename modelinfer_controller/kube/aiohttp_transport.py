@@ -116,7 +116,7 @@ class AiohttpTransport:
             request.method,
             URL(f"{self._config.server}{request.path}{query}", encoded=True),
             data=request.body,
-            headers=headers,
+            headers=[*headers.items(), *request.more_headers],
             ssl=access.tls,
             allow_redirects=False,  # would send the token elsewhere
             **options,

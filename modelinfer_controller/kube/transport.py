@@ -4,7 +4,7 @@ aiohttp stands behind it in a cluster; the embedded control plane of `simulator`
 above this file can tell which.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,8 @@ class Request:
     """One HTTP request to the API server.
 
     path starts with "/api" or "/apis" (or /version, /openapi, ...); query is encoded by the transport. A body is JSON
-    bytes. timeout is in seconds for the whole exchange, or for a stream until the response's headers.
+    bytes. timeout is in seconds for the whole exchange, or for a stream until the response's headers. more_headers are
+    sent too: a name may be among them more than once.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     timeout: float | None = None
+    more_headers: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import ShellComplete
 
 from modelinfer_controller.kubectl.cli.main import PROGRAM, plugin
+from modelinfer_controller.kubectl.cli.options import drop_output
 
 NO_FILES, FILES = 4, 0
 
@@ -18,7 +19,10 @@ def main() -> None:
     """The entry point."""
     arguments = sys.argv[1:]
     candidates, directive = candidates_for(plugin, arguments[:-1], arguments[-1] if arguments else "")
-    print("\n".join([*candidates, f":{directive}"]))
+    try:
+        print("\n".join([*candidates, f":{directive}"]), flush=True)
+    except OSError:  # nobody reads it, or the disk is full
+        drop_output()
 
 
 def candidates_for(group: click.Group, before: Sequence[str], word: str) -> tuple[list[str], int]:

@@ -1,5 +1,8 @@
 """The command `kubectl-modelinfer`, which kubectl runs as `kubectl modelinfer`."""
 
+import errno
+import os
+import signal
 import sys
 
 import click
@@ -7,7 +10,7 @@ import click
 from modelinfer_controller import __version__
 from modelinfer_controller.exits import Exit, ExitCode
 from modelinfer_controller.kubectl.cli.commands import add_verbs
-from modelinfer_controller.kubectl.cli.options import SETTINGS, Verbs, connection_options
+from modelinfer_controller.kubectl.cli.options import SETTINGS, Verbs, connection_options, drop_output
 
 PROGRAM = "kubectl modelinfer"
 
@@ -38,7 +41,13 @@ def _run() -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except click.Abort:
-        return 128 + 2
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # `| head` has seen enough
+        drop_output()
+        return ExitCode.OK
+    except OSError as error:  # of help and completion, which click itself writes
+        drop_output()
+        return _fail(f"cannot write the output: {os.strerror(error.errno or errno.EIO)}", ExitCode.FAILURE)
 
 
 def _fail(message: str, code: int) -> int:

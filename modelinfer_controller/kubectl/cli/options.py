@@ -35,8 +35,11 @@ class Verb(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        given = list(self._as_click_has_them(args))
+        if extra.get("resilient_parsing"):
+            given = self._without_a_dangling_option(given)
         try:
-            return super().make_context(info_name, list(self._as_click_has_them(args)), parent, **extra)
+            return super().make_context(info_name, given, parent, **extra)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx is not None else info_name
             raise Exit(ExitCode.FAILURE, f"{error.format_message()} (see `{path} --help`)") from error
@@ -48,6 +51,12 @@ class Verb(click.Command):
                     formatter.write(f"  # {purpose}\n  {command}\n")
         super().format_options(ctx, formatter)
         formatter.write("\n  `kubectl modelinfer options` lists the connection flags, which every verb takes.\n")
+
+    def _without_a_dangling_option(self, args: list[str]) -> list[str]:
+        """The shell completes the value of the last option: click would give up on the name before it."""
+        options = [one for one in self.params if isinstance(one, click.Option) and not (one.is_flag or one.count)]
+        takes_value = {name for option in options for name in option.opts}
+        return args[:-1] if args[-1:] and args[-1] in takes_value else args
 
     def _as_click_has_them(self, args: Iterable[str]) -> Iterator[str]:
         """-n=models is -n models to kubectl, --watch=false is --no-watch, and a bare --dry-run takes no next word."""
@@ -122,6 +131,8 @@ def complete_names(context: click.Context, parameter: click.Parameter, incomplet
     """Names of ModelInfers for the shell; nothing where the cluster does not answer."""
     from modelinfer_controller.kubectl.cli.candidates import model_infer_names
 
+    if parameter.name == "name" and context.params.get("name"):
+        return []  # there is one already
     kind, slash, word = incomplete.rpartition("/")
     return [f"{kind}{slash}{name}" for name in model_infer_names(_flags(context)) if name.startswith(word)]
 
@@ -157,11 +168,29 @@ def _complete_kubeconfig(context: click.Context, parameter: click.Parameter, inc
 
 
 def name_argument(required: bool = True) -> Callable[[F], F]:
-    return click.argument("name", type=ModelInferName(), required=required, shell_complete=complete_names)
+    """One name. The function takes it as a string, or None where it is not required."""
+    return click.argument(
+        "name", type=ModelInferName(), required=required, nargs=-1, metavar="NAME" if required else "[NAME]",
+        callback=_only_name, shell_complete=complete_names,
+    )  # fmt: skip
 
 
 def names_argument() -> Callable[[F], F]:
-    return click.argument("names", type=ModelInferName(), nargs=-1, shell_complete=complete_names)
+    return click.argument(
+        "names", type=ModelInferName(), nargs=-1, metavar="[NAME]...", callback=_names, shell_complete=complete_names
+    )
+
+
+def _names(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """`mi qwen llama`, as `kubectl get` takes them, are the names qwen and llama."""
+    return words[1:] if len(words) > 1 and words[0].lower() in TYPES else words
+
+
+def _only_name(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str | None:
+    names = _names(context, parameter, words)
+    if len(names) > 1 and not context.resilient_parsing:
+        raise click.UsageError(f"Got unexpected extra argument ({' '.join(names[1:])})")
+    return names[0] if names else None
 
 
 def group_option(text: str) -> Callable[[F], F]:

@@ -66,7 +66,7 @@ def _adjusted(transport: Transport, flags: ClusterFlags, config: Kubeconfig) -> 
     return AdjustedTransport(transport, headers=headers, timeout=flags.request_timeout, verbosity=flags.verbosity)
 
 
-def _impersonation(flags: ClusterFlags, user: Mapping[str, Any]) -> Mapping[str, str]:
+def _impersonation(flags: ClusterFlags, user: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The headers of --as, --as-uid and --as-group, else of the kubeconfig's user."""
     if flags.as_user or flags.as_uid or flags.as_group:
         name, uid, groups = flags.as_user, flags.as_uid, flags.as_group
@@ -74,10 +74,8 @@ def _impersonation(flags: ClusterFlags, user: Mapping[str, Any]) -> Mapping[str,
         name, uid, groups = user.get("as"), user.get("as-uid"), tuple(user.get("as-groups") or ())
     if (uid or groups) and not name:
         raise failure("--as-uid and --as-group say more of a user: name one by --as")
-    if len(groups) > 1:
-        raise failure("only one --as-group can be impersonated here")
-    given = {"Impersonate-User": name, "Impersonate-Uid": uid, "Impersonate-Group": groups[0] if groups else None}
-    return {key: str(value) for key, value in given.items() if value}
+    given = [("Impersonate-User", name), ("Impersonate-Uid", uid), *(("Impersonate-Group", group) for group in groups)]
+    return [(key, str(value)) for key, value in given if value]
 
 
 async def _full_transport(flags: ClusterFlags, config: Kubeconfig, environ: Mapping[str, str]) -> Transport:

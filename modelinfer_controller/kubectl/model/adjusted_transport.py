@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ class AdjustedTransport:
     """Implements `kube.transport.Transport` over another one, which it closes."""
 
     def __init__(
-        self, inner: Transport, *, headers: Mapping[str, str], timeout: float | None = None, verbosity: int = 0
+        self, inner: Transport, *, headers: Sequence[tuple[str, str]], timeout: float | None = None, verbosity: int = 0
     ) -> None:
         self._inner = inner
         self._headers = headers
@@ -42,8 +42,7 @@ class AdjustedTransport:
         await self._inner.close()
 
     def _adjusted(self, request: Request) -> Request:
-        headers = {**request.headers, **self._headers}
-        return replace(request, headers=headers, timeout=self._timeout or request.timeout)
+        return replace(request, more_headers=self._headers, timeout=self._timeout or request.timeout)
 
     def _log(self, request: Request, status: int, began: float) -> None:
         if self._is_logged:

@@ -37,6 +37,7 @@ class ClusterEvent(KubeObject, frozen=True):
     reason: str = ""
     message: str = ""
     involved_object: ObjectReference = ObjectReference()
+    first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
     event_time: datetime | None = None
     series: EventSeries | None = None
@@ -50,6 +51,12 @@ class ClusterEvent(KubeObject, frozen=True):
             self.metadata.creation_timestamp,
         )
         return next((time for time in times if time is not None), BEGINNING)
+
+    @property
+    def began(self) -> datetime:
+        """When it was seen first."""
+        times = (self.first_timestamp, self.event_time, self.metadata.creation_timestamp)
+        return min((time for time in times if time is not None), default=self.when)
 
 
 class NodeSpec(WireStruct, frozen=True):

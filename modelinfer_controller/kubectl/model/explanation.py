@@ -14,10 +14,10 @@ from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
 from modelinfer_controller.kubectl.model.refusals import refusals
+from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
-from modelinfer_controller.planning.conditions import GANG_SCHEDULING
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
@@ -25,13 +25,13 @@ from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope
 from modelinfer_controller.planning.update import Rule, Waiting
 
 NAMED_PODS = 3
-MIXED = "mixed"
+KUBELET_BACK_OFF = "BackOff"  # the reason of the kubelet's Events
 
 
 class Next(Document, frozen=True):
     """One thing that the controller does, or waits for. at: when, where a clock decides it. rule: what makes it wait
-    ("availability", "pace", "partition", "back-off", "grace period", "retry"), "" where nothing does; count and limit
-    are the numbers that the rule compares."""
+    (a value of `Rule`, "back-off", "grace period" or "retry"), "" where nothing does; count and limit are the numbers
+    that the rule compares."""
 
     text: str
     rule: str = ""
@@ -90,9 +90,10 @@ def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = Non
     chosen = [o for o in unavailable if only in (None, o)]
     explained = tuple(_group(o, snapshot, planned, diagnostics, failures) for o in chosen)
     waiting = tuple(_waiting(snapshot, unavailable, only)) if not snapshot.violations else ()
-    remarks = tuple(_remarks(snapshot, planned, failures))
+    remarks = remarks_of(snapshot)
     others = tuple(_elsewhere(found, planned, unavailable)) if only is None and not snapshot.violations else ()
-    is_well = not (explained or others or remarks or any(each.next.rule != Rule.PARTITION for each in waiting))
+    is_hindered = any(remark.reason not in CHOSEN for remark in remarks)
+    is_well = not (explained or others or is_hindered or any(each.next.rule != Rule.PARTITION for each in waiting))
     return Explanation(
         namespace=snapshot.owner.namespace,
         name=snapshot.owner.name,
@@ -102,7 +103,7 @@ def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = Non
         replicas=found.budget.replicas,
         available_groups=found.budget.replicas - len(unavailable),
         max_unavailable=found.budget.max_unavailable,
-        remarks=remarks,
+        remarks=tuple(remark.message for remark in remarks),
         groups=explained,
         waiting=waiting,
         other_next=others,
@@ -123,32 +124,6 @@ def _summary(found: Decision, unavailable: list[int], waiting: Iterable[WaitingG
     return f"{everyone}; {counted(len(old), 'group')} not yet at {at}"
 
 
-def _remarks(snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[str]:
-    meta, status = snapshot.stored.metadata, snapshot.stored.status
-    if snapshot.violations:
-        told = "; ".join(map(str, snapshot.violations))
-        yield f"the spec is invalid, and the controller leaves everything as it is: {told}"
-    if meta.is_terminating:
-        kept = f"; its finalizers: {', '.join(meta.finalizers)}" if meta.finalizers else ""
-        yield f"it is being deleted, and gets no new pods{kept}"
-    for condition in status.conditions:
-        if condition.type == GANG_SCHEDULING and condition.status == "False":
-            yield f"{condition.reason}: {condition.message}"
-    if status.observed_generation < meta.generation and not meta.is_terminating:
-        seen = f"generation {status.observed_generation}" if status.is_written else "nothing of it"
-        yield (
-            f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
-            "is the controller running? (kubectl get leases --all-namespaces)"
-        )
-    if _is_paused(snapshot):
-        yield f"its rollout is paused: `kubectl modelinfer rollout resume {meta.name}` goes on"
-
-
-def _is_paused(snapshot: Snapshot) -> bool:
-    annotations = snapshot.stored.metadata.annotations
-    return snapshot.owner.spec.paused or well_known.PAUSED_PARTITION in annotations
-
-
 # -- one group ---------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +136,7 @@ def _group(
     return GroupExplanation(
         ordinal=ordinal,
         revision=group.revision.name,
-        since=since(group, snapshot, is_alone=_is_alone(ordinal, found)),
+        since=since(group, snapshot, diagnostics, is_alone=_is_alone(ordinal, found)),
         reason=cause.reason,
         message=cause.message,
         details=tuple(dict.fromkeys(_details(group, snapshot, diagnostics, cause.message))),
@@ -182,21 +157,33 @@ def _is_alone(ordinal: int, found: Decision) -> bool:
     return [o for o in range(found.budget.replicas) if not found.is_available(o)] == [ordinal]
 
 
-def since(group: Group, snapshot: Snapshot, *, is_alone: bool) -> datetime | None:
+def since(group: Group, snapshot: Snapshot, diagnostics: Diagnostics, *, is_alone: bool) -> datetime | None:
     """The earliest moment at which something that the group lacks now went or failed to come.
 
-    A pod's own times start anew with each restart of a container; the condition of the only group that is not
-    available does not.
+    A pod's own times start anew with each restart of a container. The condition of the only group that is not
+    available does not, and neither does the first time that a repeated Event of the pod was seen.
     """
-    available = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
-    if is_alone and available is not None and available.status == "False" and available.last_transition_time:
-        return available.last_transition_time
-    moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in group.pods if not pod.is_ready]
+    unavailable = unavailable_since(snapshot)
+    if unavailable is not None and (is_alone or not group.pods):
+        return unavailable
+    missing = [pod for pod in group.pods if not pod.is_ready]
+    moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in missing]
     moments += [one.at for one in group.record.recreations.values() if one.at and not one.is_complete]
-    if not moments and not group.pods:
-        is_told = available is not None and available.status == "False"
-        return available.last_transition_time if available is not None and is_told else None
+    moments += [began for pod in missing if (began := _backs_off_since(pod, snapshot, diagnostics)) is not None]
     return min(moments, default=None)
+
+
+def _backs_off_since(view: PodView, snapshot: Snapshot, diagnostics: Diagnostics) -> datetime | None:
+    """When the kubelet's back-off that still goes on began."""
+    warning = diagnostics.warnings.get(view.uid)
+    is_under_way = warning is not None and warning.when >= _lost_at(view, snapshot.pods[view.name])
+    return warning.began if warning is not None and warning.reason == KUBELET_BACK_OFF and is_under_way else None
+
+
+def unavailable_since(snapshot: Snapshot) -> datetime | None:
+    """When the condition Available became False, that is when the first of the groups went; None while it is True."""
+    available = next((c for c in snapshot.stored.status.conditions if c.type == "Available"), None)
+    return available.last_transition_time if available is not None and available.status == "False" else None
 
 
 def _lost_at(view: PodView, pod: Pod) -> datetime:

@@ -15,9 +15,10 @@ from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
-from modelinfer_controller.kubectl.model.explanation import Explanation, explain
+from modelinfer_controller.kubectl.model.explanation import Explanation, explain, unavailable_since
 from modelinfer_controller.kubectl.model.kubeconfig import failure
-from modelinfer_controller.kubectl.model.rollout_status import RolloutState, rollout_status
+from modelinfer_controller.kubectl.model.remarks import remarks_of
+from modelinfer_controller.kubectl.model.rollout_status import RolloutState, RolloutStatus, rollout_status
 from modelinfer_controller.kubectl.model.snapshot import (
     Listed,
     Snapshot,
@@ -75,7 +76,7 @@ def severity(entry: FleetEntry) -> tuple[object, ...]:
 
 def entry_of(snapshot: Snapshot) -> FleetEntry:
     told, status, meta = explain(snapshot, Diagnostics()), rollout_status(snapshot), snapshot.stored.metadata
-    first = told.groups[0] if told.groups else None
+    reason, message, since = _matter(snapshot, told, status)
     return FleetEntry(
         namespace=meta.namespace,
         name=meta.name,
@@ -89,12 +90,25 @@ def entry_of(snapshot: Snapshot) -> FleetEntry:
         updated=status.updated,
         movable=status.movable,
         revision=status.revision,
-        reason=status.reason or (first.reason if first is not None else ""),
-        message=status.message or (first.message if first is not None else ""),
-        since=status.since or (first.since if first is not None else None),
+        reason=reason,
+        message=message,
+        since=since,
         next=_next(told),
         created_at=meta.creation_timestamp,
     )
+
+
+def _matter(snapshot: Snapshot, told: Explanation, status: RolloutStatus) -> tuple[str, str, datetime | None]:
+    """What is the matter, and since when; the condition tells how long it has been so that groups are missing."""
+    if status.reason:
+        reason, message, since = status.reason, status.message, status.since
+    elif told.groups:
+        reason, message, since = told.groups[0].reason, told.groups[0].message, told.groups[0].since
+    elif (remark := next(iter(remarks_of(snapshot)), None)) is not None:
+        reason, message, since = remark.reason, remark.message, None
+    else:
+        return "", "", None
+    return reason, message, (unavailable_since(snapshot) if told.groups else None) or since
 
 
 def _next(told: Explanation) -> str:

@@ -6,6 +6,7 @@ from statistics import median
 
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.explanation import actions_text
+from modelinfer_controller.kubectl.model.humanize import groups
 from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
@@ -14,6 +15,7 @@ from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.preview import Preview, Step, preview
+from modelinfer_controller.planning.update import Rule
 
 UNKNOWN_START = timedelta(minutes=1)
 
@@ -95,7 +97,7 @@ def forecast(observed: Observed, first: Decision, changes: tuple[Change, ...]) -
         revision=seen.first.revisions.update.name,
         is_new_revision=not seen.first.revisions.update.is_stored,
         steps=tuple(_step(step, first) for step in seen.steps),
-        obstacle=_refusal(first) if seen.is_finished else _obstacle(seen.last),
+        obstacle=_deletion(observed) or (_refusal(first) if seen.is_finished else _obstacle(seen.last)),
     )
 
 
@@ -154,6 +156,10 @@ def _step(step: Step, first: Decision) -> ForecastStep:
     )
 
 
+def _deletion(observed: Observed) -> str:
+    return "the ModelInfer is being deleted, and gets no new pods" if observed.owner.metadata.is_terminating else ""
+
+
 def _refusal(first: Decision) -> str:
     """What the server has just refused of what is to be done, "" where it refused nothing."""
     for ordinal, failure in refusals(first).items():
@@ -161,9 +167,19 @@ def _refusal(first: Decision) -> str:
     return ""
 
 
+_WHY_THEY_WAIT = {
+    Rule.PAUSED: "the rollout is paused",
+    Rule.HALTED: "the update has failed (progressDeadlineSeconds)",
+}
+
+
 def _obstacle(last: Decision) -> str:
     for ordinal in range(last.budget.replicas):
         if not last.is_available(ordinal):
             cause = cause_of(last, ordinal, {})
-            return f"group {ordinal} would not become available: {cause.message}"
+            text = cause.message if cause.reason in cause.message else f"{cause.reason}: {cause.message}"
+            return f"group {ordinal} would not become available: {text}"
+    if (waiting := next(iter(last.update.waiting), None)) is not None:
+        few = groups([each.ordinal for each in last.update.waiting])
+        return f"{few} would stay at an older revision: {_WHY_THEY_WAIT.get(waiting.rule, waiting.rule.value)}"
     return "some groups would not be moved to the new revision"

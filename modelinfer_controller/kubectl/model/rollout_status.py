@@ -3,26 +3,30 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from modelinfer_controller.api import well_known
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.explanation import explain
-from modelinfer_controller.kubectl.model.forecast import forecast
+from modelinfer_controller.kubectl.model.forecast import Forecast, forecast
+from modelinfer_controller.kubectl.model.remarks import NOT_SEEN, STALLED, is_paused, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.preview import is_as_specified
 
 # Causes that pass by themselves: others that stay for a while make a rollout stuck.
 PASSING = frozenset(
     {
-        "CreatingPods",
-        "WaitingForTermination",
-        "Scheduling",
-        "PodsNotReady",
-        "WaitingForGracePeriod",
-        "ContainerRestarted",
+        Reason.CREATING_PODS,
+        Reason.SCHEDULING,
+        Reason.CONTAINER_CREATING,
+        Reason.PODS_NOT_READY,
+        Reason.CONTAINER_RESTARTED,
+        Reason.WAITING_FOR_ENTRY_POD,
+        Reason.WAITING_FOR_GRACE_PERIOD,
+        Reason.WAITING_FOR_MIN_READY_SECONDS,
+        Reason.WAITING_FOR_TERMINATION,
+        Reason.DRAINING,
     }
 )
-STALLED = "Stalled"  # the condition that says that a rollout has failed
 
 
 class RolloutState(StrEnum):
@@ -74,16 +78,16 @@ def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(second
     updated = sum(found.revision_name(o) == update and found.groups[o].exists for o in movable)
     is_seen = snapshot.stored.status.observed_generation >= meta.generation
     is_done = is_seen and is_as_specified(found) and not snapshot.violations and not meta.is_terminating
-    left = forecast(snapshot.observed, found, ()) if not is_done and not snapshot.violations else None
-    reason, message, since = _cause(snapshot, is_done)
     is_outdated = any(found.revision_name(o) != update for o in range(budget.replicas))
-    is_paused = is_paused_by_user(snapshot) and is_outdated
+    is_held = is_paused(snapshot) and is_outdated
+    reason, message, since = _cause(snapshot, is_done and not is_held)
+    left = _forecast(snapshot) if not (is_done or is_held) else None
     status = RolloutStatus(
         namespace=meta.namespace,
         name=meta.name,
         state=RolloutState.PROGRESSING,
-        is_done=is_done and not is_paused,
-        is_paused=is_paused,
+        is_done=is_done and not is_held,
+        is_paused=is_held,
         replicas=budget.replicas,
         movable=len(movable),
         updated=updated,
@@ -95,6 +99,13 @@ def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(second
         since=since,
     )
     return _with_state(status, snapshot, stuck_after)
+
+
+def _forecast(snapshot: Snapshot) -> Forecast | None:
+    """None where the controller makes nothing more."""
+    if snapshot.violations or snapshot.stored.metadata.is_terminating:
+        return None
+    return forecast(snapshot.observed, snapshot.decision, ())
 
 
 def _with_state(status: RolloutStatus, snapshot: Snapshot, stuck_after: timedelta) -> RolloutStatus:
@@ -125,14 +136,9 @@ def _cause(snapshot: Snapshot, is_done: bool) -> tuple[str, str, datetime | None
     stalled = next((c for c in snapshot.stored.status.conditions if c.type == STALLED and c.status == "True"), None)
     if stalled is not None:
         return stalled.reason, stalled.message, stalled.last_transition_time
-    first = next(iter(explain(snapshot, Diagnostics()).groups), None) if not is_done else None
-    return (first.reason, first.message, first.since) if first is not None else ("", "", None)
-
-
-def is_paused_by_user(snapshot: Snapshot) -> bool:
-    """By spec.paused, or by the annotation that earlier releases of this plugin kept the partition in."""
-    return is_paused_spec(snapshot) or well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
-
-
-def is_paused_spec(snapshot: Snapshot) -> bool:
-    return snapshot.owner.spec.paused
+    if is_done:
+        return "", "", None
+    if first := next(iter(explain(snapshot, Diagnostics()).groups), None):
+        return first.reason, first.message, first.since
+    remark = next((one for one in remarks_of(snapshot) if one.reason in (NOT_SEEN, Reason.PAUSED)), None)
+    return (remark.reason, remark.message, None) if remark is not None else ("", "", None)

@@ -111,8 +111,12 @@ class StdlibTransport:
         query = f"?{urlencode(request.query)}" if request.query else ""
         connection = self._idle.pop() if self._idle else self._connection(request.timeout)
         try:
-            headers = {**self._headers, **request.headers}
-            connection.request(request.method, f"{self._server.path}{request.path}{query}", request.body, headers)
+            connection.putrequest(request.method, f"{self._server.path}{request.path}{query}")
+            for name, value in (*{**self._headers, **request.headers}.items(), *request.more_headers):
+                connection.putheader(name, value)
+            if request.body is not None:
+                connection.putheader("Content-Length", str(len(request.body)))
+            connection.endheaders(request.body)
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -6,9 +6,11 @@ from datetime import datetime
 from modelinfer_controller.api.core import Condition, Pod, PodGroup
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.refusals import refusals
+from modelinfer_controller.kubectl.model.remarks import remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import RoleTemplate
@@ -51,7 +53,8 @@ class RoleNode(Document, frozen=True):
 
 
 class GangNode(Document, frozen=True):
-    """scheduler: volcano or kubernetes; state: Volcano's phase, or Scheduled or Pending."""
+    """scheduler: volcano or kubernetes; state: Volcano's phase, or Scheduled or Pending; Missing for one that is not
+    there."""
 
     scheduler: str
     state: str
@@ -101,7 +104,8 @@ def tree_of(snapshot: Snapshot) -> Tree:
     found = snapshot.decision
     key = topology_key(snapshot)
     domains = {name: node.metadata.labels.get(key, "") for name, node in snapshot.nodes.items()}
-    groups = tuple(_group(found.groups[ordinal], snapshot, domains) for ordinal in sorted(found.groups))
+    gone = {ordinal for ordinal in found.update.removed if not found.groups[ordinal].pods}
+    groups = tuple(_group(found.groups[ordinal], snapshot, domains) for ordinal in sorted(found.groups.keys() - gone))
     in_spec = [group for group in groups if group.ordinal < found.budget.replicas]
     return Tree(
         namespace=snapshot.owner.namespace,
@@ -116,6 +120,7 @@ def tree_of(snapshot: Snapshot) -> Tree:
         partition=found.budget.partition,
         topology_key=key,
         groups=groups,
+        remarks=tuple(remark.message for remark in remarks_of(snapshot)),
     )
 
 
@@ -127,7 +132,9 @@ def topology_key(snapshot: Snapshot) -> str:
 
 def _group(group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> GroupNode:
     found = snapshot.decision
-    roles = tuple(_role(role, group, snapshot, domains) for role in group.template.roles)
+    roles = tuple(
+        _role(role, group, snapshot, domains) for role in group.template.roles if _is_shown(role, group, found)
+    )
     pods = [pod for role in roles for instance in role.instances for pod in instance.pods]
     there = [pod for pod in pods if pod.created_at is not None]
     return GroupNode(
@@ -135,7 +142,7 @@ def _group(group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> Grou
         name=f"{snapshot.owner.name}-{group.ordinal}",
         state=_state(group.ordinal, snapshot),
         is_available=group.is_available,
-        is_surge=group.ordinal >= found.budget.replicas,
+        is_surge=group.ordinal >= found.budget.replicas and group.ordinal in found.update.target,
         revision=group.revision.name,
         is_updated=group.revision.name == found.revisions.update.name,
         ready_pods=sum(pod.is_ready for pod in pods),
@@ -143,8 +150,15 @@ def _group(group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> Grou
         restarts=sum(pod.restarts for pod in pods),
         created_at=min((pod.created_at for pod in there if pod.created_at is not None), default=None),
         domain=next((pod.domain for pod in pods), ""),
-        gang=_gang(snapshot, group.ordinal),
+        gang=_gang(snapshot, group),
         roles=roles,
+    )
+
+
+def _is_shown(role: RoleTemplate, group: Group, found: Decision) -> bool:
+    """Of a group that is removed, what is left of it."""
+    return group.ordinal not in found.update.removed or any(
+        pod.identity.role == role.name.lower() for pod in group.pods
     )
 
 
@@ -159,8 +173,7 @@ def _state(ordinal: int, snapshot: Snapshot) -> str:
 
 def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> RoleNode:
     name = role.name.lower()
-    shape = group.shape.roles[name]
-    replicas = shape.instances
+    replicas = 0 if group.ordinal in snapshot.decision.update.removed else group.shape.roles[name].instances
     last = max([replicas - 1, *(pod.identity.instance for pod in group.pods if pod.identity.role == name)])
     views = {pod.identity[2:]: pod for pod in group.pods if pod.identity.role == name}
     instances = tuple(
@@ -224,10 +237,11 @@ def pod_status(view: PodView, pod: Pod) -> str:
     return "NotReady" if pod.status.phase == "Running" and not view.is_ready else pod.status.phase or "Pending"
 
 
-def _gang(snapshot: Snapshot, ordinal: int) -> GangNode | None:
-    for key, stored in snapshot.observed.pod_groups_of(ordinal):
+def _gang(snapshot: Snapshot, group: Group) -> GangNode | None:
+    for key, stored in snapshot.observed.pod_groups_of(group.ordinal):
         return GangNode(key.scheduler.value, gang_state(stored))
-    return None
+    wanted = group.template.gang_scheduler
+    return GangNode(wanted.value, MISSING) if wanted is not None else None
 
 
 def gang_state(stored: PodGroup) -> str:

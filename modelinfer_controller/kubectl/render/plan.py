@@ -43,6 +43,8 @@ def _verdict(told: Forecast) -> tuple[str, Tone]:
         return "restarts nothing", Tone.GOOD
     if told.obstacle:
         return "nothing to do now, and it is not as specified", Tone.BAD
+    if told.available_now < told.replicas:
+        return f"nothing to do but wait: {told.available_now} of {told.replicas} groups available", Tone.BUSY
     return "nothing to do", Tone.GOOD
 
 

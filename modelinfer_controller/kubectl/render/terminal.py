@@ -68,8 +68,9 @@ class Terminal:
 _ASCII = str.maketrans("├└│─…→█░·↑↓", "|`|-~>#.-^v")
 
 
-def terminal_of(stream: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ) -> Terminal:
+def terminal_of(stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> Terminal:
     """COLUMNS wins over what the terminal says; NO_COLOR and TERM=dumb take the colours away."""
+    stream = stream or sys.stdout
     is_terminal = stream.isatty()
     columns = environ.get("COLUMNS", "")
     size = shutil.get_terminal_size((80, 24))

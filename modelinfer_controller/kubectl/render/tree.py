@@ -35,7 +35,7 @@ def _drawn(tree: Tree, blocks: Sequence[Block], terminal: Terminal) -> list[str]
     is_wide = terminal.width is None or terminal.width >= WIDE
     steps = ("├ ", "└ ", "│ ", "  ") if terminal.width is not None and terminal.width < NARROW else LEVEL
     rows = list(_Rows(tree, is_wide, steps).of(blocks))
-    return [*_headline(tree, terminal), *table(_columns(tree), rows, terminal)]
+    return [*_headline(tree, terminal), *(table(_columns(tree), rows, terminal) if rows else ())]
 
 
 LEVEL = ("├─ ", "└─ ", "│  ", "   ")

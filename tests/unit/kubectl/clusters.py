@@ -27,7 +27,7 @@ from modelinfer_controller.api.core import (
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.kubectl.model.snapshot import Listed, Snapshot, snapshot_of
 from modelinfer_controller.planning import manifests
-from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod, DeleteService
 from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.status import status_of
 
@@ -89,6 +89,8 @@ class Cluster:
                     self.pods[name] = self._born(body, Pod)
                 case DeletePod(_, name):
                     del self.pods[name]
+                case DeleteService(_, name):
+                    del self.services[name]
         self.note()
 
     def note(self, status: ModelInferStatus | None = None) -> None:

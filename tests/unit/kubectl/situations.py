@@ -141,6 +141,55 @@ def without_groups() -> Cluster:
     return cluster
 
 
+def paused() -> Cluster:
+    """The spec has a new image, and a pause that keeps every group at the old one."""
+    cluster = settled()
+    cluster.change({**pd_spec("vllm:v2"), "paused": True})
+    cluster.act()
+    return cluster
+
+
+def rollout_failed() -> Cluster:
+    """The new image cannot be pulled for longer than progressDeadlineSeconds."""
+    cluster = Cluster({**pd_spec(), "progressDeadlineSeconds": 300})
+    cluster.settle()
+    cluster.change({**pd_spec("vllm:v2"), "progressDeadlineSeconds": 300})
+    cluster.act()
+    cluster.act()
+    for name in [name for name in cluster.pods if name.startswith("qwen-2")]:
+        cluster.fail_to_pull(name)
+    cluster.note()
+    cluster.now += timedelta(minutes=6)
+    cluster.note()
+    return cluster
+
+
+def gang_kind_missing() -> Cluster:
+    """It asks for gangs, and no PodGroup kind is served."""
+    wanted = pd_spec()
+    wanted["template"]["gangSchedule"] = {}
+    cluster = Cluster(wanted)
+    cluster.settle()
+    return cluster
+
+
+def several_are_down() -> Cluster:
+    """Group 0 crashes, group 2 cannot pull its image."""
+    cluster = settled()
+    cluster.restart("qwen-0-decode-0-1", 1)
+    cluster.now += timedelta(minutes=5)
+    cluster.fail_to_pull("qwen-2-prefill-0-0")
+    cluster.note()
+    return cluster
+
+
+def suspended() -> Cluster:
+    cluster = settled()
+    cluster.change({**pd_spec(), "suspend": True})
+    cluster.settle()
+    return cluster
+
+
 SITUATIONS: Mapping[str, Callable[[], Cluster]] = {
     "well": settled,
     "being-created": being_created,
@@ -156,4 +205,9 @@ SITUATIONS: Mapping[str, Callable[[], Cluster]] = {
     "not-seen-by-the-controller": not_seen_by_the_controller,
     "many-groups": many_groups,
     "without-groups": without_groups,
+    "paused": paused,
+    "rollout-failed": rollout_failed,
+    "gang-kind-missing": gang_kind_missing,
+    "several-are-down": several_are_down,
+    "suspended": suspended,
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,10 +43,18 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["qwen", "mi/qwen", "modelinfers/qwen", "ModelInfer.workload.volcano.sh/qwen"])
+NAMES = ["qwen", "mi/qwen", "modelinfers/qwen", "ModelInfer.workload.volcano.sh/qwen", "mi qwen", "modelinfer qwen"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_with_or_without_its_type(seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert run(monkeypatch, "look", name) == 0
+    assert run(monkeypatch, "look", *name.split()) == 0
     assert seen["name"] == "qwen"
+
+
+def test_a_model_infer_may_have_the_name_of_its_type(seen: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "look", "mi") == 0
+    assert seen["name"] == "mi"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +110,8 @@ def test_a_bare_dry_run_does_not_take_the_name_for_its_value(
         (["look", "x", "-o", "xml"], "no output format"),
         (["look", "x", "--watch=maybe"], "true or false"),
         (["look"], "Missing argument"),
+        (["look", "qwen", "llama"], "unexpected extra argument (llama)"),
+        (["look", "pod", "qwen"], "unexpected extra argument (qwen)"),
         (["lok"], "No such command"),
     ],
 )
@@ -158,3 +170,13 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Full, "fileno", lambda self: 1)
     with pytest.raises(Exit, match="cannot write the output: No space left on device"):
         say("x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("arguments", ["", "--help", "--version", "options", "rollout", "tree --help"])
+def test_help_on_a_full_disk_is_one_line_too(arguments: str) -> None:
+    command = [sys.executable, "-m", "modelinfer_controller.kubectl", *arguments.split()]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write the output: No space left on device\n"

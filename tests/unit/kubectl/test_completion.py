@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from serving import served
+from situations import SITUATIONS
 
 from modelinfer_controller.kubectl.cli import candidates
 from modelinfer_controller.kubectl.cli.complete import candidates_for
@@ -51,3 +55,28 @@ def test_no_cluster_means_no_candidates_and_no_noise(
     monkeypatch.setenv("KUBECONFIG", "/nonexistent/kubeconfig")
     assert words(["tree"], "q") == []
     assert capsys.readouterr() == ("", "")
+
+
+def test_contexts_clusters_and_users_are_those_of_the_kubeconfig(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = {"contexts": ["prod", "dev"], "clusters": ["east"], "users": ["alice"]}
+    kubeconfig = {kind: [{"name": name} for name in each] for kind, each in names.items()}
+    (tmp_path / "config").write_text(json.dumps(kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert words(["tree", "--context"], "") == ["dev", "prod"]
+    assert words(["--context"], "p") == ["prod"]
+    assert words(["tree", "--cluster"], "") == ["east"]
+    assert words(["tree", "--user"], "") == ["alice"]
+
+
+def test_names_groups_and_revisions_are_those_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+    with served(SITUATIONS["rollout-hangs"]()) as url:
+        flags = ["-n", "models", "--server", url]
+        assert words([*flags, "tree"], "") == ["qwen"]
+        assert words([*flags, "tree"], "mi/q") == ["mi/qwen"]
+        assert words([*flags, "tree", "qwen"], "") == []
+        for name in (["qwen"], ["mi/qwen"], ["mi", "qwen"]):
+            assert words([*flags, "explain", *name, "--group"], "") == ["0", "1", "2"]
+            assert words([*flags, "rollout", "undo", *name, "--to-revision"], "") == ["2", "1"]

@@ -101,8 +101,14 @@ class Recording:
 
 async def test_impersonation_and_the_time_limit_go_with_every_request(capsys: pytest.CaptureFixture[str]) -> None:
     inner = Recording()
-    transport = AdjustedTransport(inner, headers={"Impersonate-User": "eve"}, timeout=3.0, verbosity=6)
+    transport = AdjustedTransport(
+        inner,
+        headers=[("Impersonate-User", "eve"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b")],
+        timeout=3.0,
+        verbosity=6,
+    )
     await transport.request(Request("GET", "/api/v1/pods", {"limit": "1"}, {"Accept": "x"}, timeout=30.0))
     (sent,) = inner.requests
-    assert (sent.headers, sent.timeout) == ({"Accept": "x", "Impersonate-User": "eve"}, 3.0)
+    assert (sent.headers, sent.timeout) == ({"Accept": "x"}, 3.0)
+    assert sent.more_headers == [("Impersonate-User", "eve"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b")]
     assert capsys.readouterr().err.startswith("GET /api/v1/pods?limit=1 200 in ")

@@ -19,7 +19,10 @@ class Answering(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        body = json.dumps({"path": self.path, "authorization": self.headers.get("Authorization")}).encode()
+        answer: dict[str, Any] = {"path": self.path, "authorization": self.headers.get("Authorization")}
+        if self.path == "/groups":
+            answer["groups"] = self.headers.get_all("Impersonate-Group")
+        body = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -74,3 +77,12 @@ def test_what_asks_for_more_is_left_to_the_full_client(user: dict[str, Any], clu
 
 def test_a_proxy_of_the_environment_is_left_to_the_full_client() -> None:
     assert stdlib_transport(Kubeconfig("", {"server": "http://x"}, {}), {"HTTPS_PROXY": "http://proxy"}, "test") is None
+
+
+async def test_a_user_is_impersonated_with_several_groups(server: str) -> None:
+    transport = made(server)
+    assert transport is not None
+    groups = [("Impersonate-Group", "ops"), ("Impersonate-Group", "night shift")]
+    answer = await transport.request(Request("GET", "/groups", timeout=5, more_headers=groups))
+    assert json.loads(answer.body)["groups"] == ["ops", "night shift"]
+    await transport.close()
