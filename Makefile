@@ -57,12 +57,13 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: venv
-	$(BIN)/pytest tests/unit $(ARGS)
-	$(MAKE) coverage
+COVERED := tests/unit/planning tests/unit/kube/cache tests/unit/kube/workqueue
 
-coverage: venv ## Every branch of the caches and the work queue is taken by their own tests
-	$(BIN)/coverage run -m pytest tests/unit/kube/cache tests/unit/kube/workqueue
+unit: venv coverage
+	$(BIN)/pytest tests/unit $(COVERED:%=--ignore=%) $(ARGS)
+
+coverage: venv ## Every branch of the planner, the caches and the work queue is taken by their own tests
+	$(BIN)/coverage run -m pytest $(COVERED)
 	$(BIN)/coverage report
 
 sim: venv

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import assert_never
 
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.reasons import Cause, Reason
@@ -90,10 +91,7 @@ class Facts:
         return is_kept and group is not None and group.is_available
 
     def is_at_goal(self, ordinal: int) -> bool:
-        group = self.decision.groups.get(ordinal)
-        if group is None:
-            return self.decision.desired.revision_for_new(ordinal).name == self.decision.rules.goal
-        return group.revision.name == self.decision.rules.goal or ordinal in self.replaced
+        return self.decision.groups[ordinal].revision.name == self.decision.rules.goal or ordinal in self.replaced
 
     @cached_property
     def available(self) -> frozenset[int]:
@@ -158,8 +156,6 @@ class Facts:
 
 
 def _is_whole(group: Group) -> bool:
-    if group.is_waiting:
-        return True
     return len(group.pods) == group.shape.pod_count and all(
         pod in group.shape and not pod.is_terminating for pod in group.pods
     )
@@ -326,6 +322,8 @@ def waiting_text(waiting: Waiting) -> str:
             return "spec.paused is true"
         case Rule.HALTED:
             return "the update has failed (progressDeadlineSeconds)"
+        case _:
+            assert_never(waiting.rule)
 
 
 def _ready(facts: Facts, available: Condition, progressing: Condition, updating: Condition) -> Condition:

@@ -1,6 +1,5 @@
 """One InferGroup as the planner follows it: what it is made from, what there is of it, what was concluded."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -155,7 +154,3 @@ def _ready_instances(group: Group) -> dict[str, list[datetime]]:
         if len(since) == group.shape.roles[role].pods:
             ready.setdefault(role, []).append(max(since))
     return ready
-
-
-def uids(pods: Iterable[PodView]) -> frozenset[str]:
-    return frozenset(pod.uid for pod in pods)

@@ -126,7 +126,3 @@ class Observed:
     @cached_property
     def revision_by_name(self) -> Mapping[str, Revision]:
         return {revision.name: revision for revision in self.revisions}
-
-    def reserved_by(self, kind: str, name: str) -> str:
-        """Who bears the name in the way, or "" if nobody does."""
-        return self.reserved.get((kind, name), "")

@@ -90,9 +90,10 @@ def was_killed(pod: Pod) -> bool:
 
 
 def _finished_cause(pod: Pod) -> Cause:
-    ended = [one for one in pod.status.all_container_statuses if one.state.terminated is not None]
-    ended.sort(key=lambda one: not (one.state.terminated and one.state.terminated.exit_code))
-    exits = f"container {ended[0].name} {_exit_text(ended[0].state.terminated)}" if ended else ""
+    ended = ((one.name, one.state.terminated) for one in pod.status.all_container_statuses)
+    ends = [(name, end) for name, end in ended if end is not None]
+    ends.sort(key=lambda end: not end[1].exit_code)
+    exits = f"container {ends[0][0]} {_exit_text(ends[0][1])}" if ends else ""
     detail = "; ".join(part for part in (pod.status.message, exits) if part)
     phase = pod.status.phase if pod.status.phase in ("Failed", "Succeeded") else "Failed"
     reason = Reason.POD_SUCCEEDED if phase == "Succeeded" else Reason.POD_FAILED
@@ -125,12 +126,10 @@ def _last_exit(ended: ContainerStateTerminated | None) -> str:
     return f"; it last {_exit_text(ended)}" if ended is not None else ""
 
 
-def _exit_text(ended: ContainerStateTerminated | None) -> str:
+def _exit_text(ended: ContainerStateTerminated) -> str:
     """
     >>> _exit_text(ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
     'exited with code 137 (OOMKilled)'
     """
-    if ended is None:
-        return "has exited"
     reason = f" ({ended.reason})" if ended.reason else ""
     return f"exited with code {ended.exit_code}{reason}"

@@ -118,6 +118,7 @@ POD_SPEC = Type(
         "tolerations": Type({"operator": "Equal", "key": "", "value": "", "effect": ""}),
         "topologySpreadConstraints": Type({"nodeAffinityPolicy": "Honor", "nodeTaintsPolicy": "Ignore"}),
         "imagePullSecrets": Type({"name": ""}),
+        "resources": Type(empty=frozenset({"limits", "requests"})),
     },
     frozenset({"securityContext", "nodeSelector", "affinity", "overhead", "resources"}),
 )

@@ -248,14 +248,18 @@ class _World:
 
 def _annotated(pod: PodView, action: PatchPodMetadata) -> PodView:
     """What the repaired labels and the notes mean to the planner."""
-    own: Mapping[str, str] = merge_patch(pod.labels, action.labels)
-    acknowledges = well_known.ACKNOWLEDGED_RESTARTS in action.annotations
-    noted = action.annotations.get(well_known.FAILED_AT)
-    return replace(
-        pod,
-        labels=own,
-        revision=own.get(well_known.REVISION, ""),
-        acknowledged_restarts=pod.restart_count if acknowledges else pod.acknowledged_restarts,
-        failed_at=datetime.fromisoformat(noted) if noted else pod.failed_at,
-        has_failure_note=bool(noted),
-    )
+    labels: Mapping[str, str] = merge_patch(pod.labels, action.labels)
+    notes = action.annotations
+    patched = replace(pod, labels=labels, revision=labels.get(well_known.REVISION, ""))
+    if well_known.ACKNOWLEDGED_RESTARTS in notes:
+        patched = replace(patched, acknowledged_restarts=pod.restart_count)
+    if well_known.FAILED_AT in notes:
+        failed_at = _moment(notes[well_known.FAILED_AT])
+        patched = replace(patched, failed_at=failed_at or pod.failed_at, has_failure_note=failed_at is not None)
+    if well_known.DRAIN_DEADLINE in notes:
+        patched = replace(patched, drain_deadline=_moment(notes[well_known.DRAIN_DEADLINE]))
+    return replace(patched, is_drained=pod.is_drained and well_known.DRAINED not in notes)
+
+
+def _moment(note: str | None) -> datetime | None:
+    return datetime.fromisoformat(note) if note else None

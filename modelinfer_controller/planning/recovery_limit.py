@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning.group import Group, evaluated
 from modelinfer_controller.planning.pod_view import EPOCH
 from modelinfer_controller.planning.recovery import replace_record
@@ -29,10 +28,16 @@ def limit_recreations(groups: Mapping[int, Group], now: datetime) -> dict[int, G
     for ordinal in sorted(groups, reverse=True):
         if excess <= 0:
             break
-        if groups[ordinal].recovery.recreations:
-            excess -= len(groups[ordinal].recovery.recreations)
-            limited[ordinal] = _put_back(limited[ordinal], now)
+        if added := _added_scopes(groups[ordinal]):
+            waiting = added[-excess:]
+            limited[ordinal] = _put_back(limited[ordinal], frozenset(waiting), now)
+            excess -= len(waiting)
     return limited
+
+
+def _added_scopes(group: Group) -> list[str]:
+    """Of recreations that begin now and need a record more. One that is the next of its scope takes its place."""
+    return [one.scope for one in group.recovery.recreations if one.scope not in group.stored_record.recreations]
 
 
 def _finished(groups: Mapping[int, Group]) -> Iterator[tuple[int, str]]:
@@ -51,13 +56,19 @@ def _forget(group: Group, scope: str, now: datetime) -> Group:
     return evaluated(group, replace(group.recovery, record=replace_record(group.record, kept)), now)
 
 
-def _put_back(group: Group, now: datetime) -> Group:
-    """The group without the recreations that were to begin now: they wait for their turn."""
-    begun = group.recovery.recreations
-    scopes = {one.scope for one in begun}
+def _put_back(group: Group, scopes: frozenset[str], now: datetime) -> Group:
+    """The group without the recreations of these scopes, which were to begin now: they wait for their turn."""
     kept = {scope: record for scope, record in group.record.recreations.items() if scope not in scopes}
-    earlier = {scope: record for scope, record in group.stored_record.recreations.items() if scope in scopes}
-    record: GroupRecord = replace_record(group.record, {**kept, **earlier})
-    waiting = tuple(DelayedRecreate(one.scope, one.trigger, now, one.record.attempt, is_backoff=False) for one in begun)
-    recovery = replace(group.recovery, record=record, recreations=(), delayed=(*group.recovery.delayed, *waiting))
+    begun = group.recovery.recreations
+    waiting = tuple(
+        DelayedRecreate(one.scope, one.trigger, now, one.record.attempt, is_backoff=False)
+        for one in begun
+        if one.scope in scopes
+    )
+    recovery = replace(
+        group.recovery,
+        record=replace_record(group.record, kept),
+        recreations=tuple(one for one in begun if one.scope not in scopes),
+        delayed=(*group.recovery.delayed, *waiting),
+    )
     return evaluated(group, recovery, now)

@@ -5,6 +5,7 @@ A scope is the whole group, one role instance, or (policy None) one pod.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord, RecreationRecord
@@ -86,6 +87,8 @@ def scope_of(identity: PodIdentity, policy: RecoveryPolicy) -> str:
             return scopes_of(identity)[1]
         case RecoveryPolicy.NONE:
             return scopes_of(identity)[2]
+        case _:
+            assert_never(policy)
 
 
 def is_within(key: InstanceKey, scope: str) -> bool:

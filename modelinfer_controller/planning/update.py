@@ -5,7 +5,7 @@ outdated group, available or not, is replaced only while fewer than `maxUnavaila
 goal revision are not available: so a bad revision hurts no more than that, and broken old groups never block the fix.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -184,9 +184,3 @@ def _never_made(groups: Mapping[int, GroupState], target: range, rules: UpdateRu
     first = 0 if rules.current == rules.goal else min(rules.budget.partition, len(target))
     known = sum(ordinal in target and ordinal >= first for ordinal in groups)
     return len(target) - first - known
-
-
-def outdated(states: Iterable[GroupState], rules: UpdateRules) -> Sequence[GroupState]:
-    """Groups that an update is still to take down; not those that the partition holds."""
-    movable = range(rules.budget.partition, rules.budget.replicas)
-    return [group for group in states if group.ordinal in movable and group.revision != rules.goal]

@@ -17,10 +17,6 @@ class Removal:
     actions: tuple[Action, ...] = ()
     wake_at: datetime | None = None
 
-    @property
-    def is_draining(self) -> bool:
-        return self.wake_at is not None
-
 
 def remove(pods: Sequence[PodView], reason: str, desired: Desired, now: datetime) -> Removal:
     """Take these pods away together. Those that terminate already are left alone.

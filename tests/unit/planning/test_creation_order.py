@@ -4,6 +4,7 @@ import pytest
 
 from modelinfer_controller.api.core import PodStatus
 from modelinfer_controller.planning.actions import CreatePod, CreatePodGroup, DeletePodGroup
+from modelinfer_controller.planning.needs import group_needs
 from modelinfer_controller.planning.observed import GangSupport, PodGroupKey
 from modelinfer_controller.planning.revision import GangScheduler
 from planning.world import World, a_role, a_spec, pod_name
@@ -117,3 +118,11 @@ def test_a_group_that_waits_for_its_turn_keeps_its_pod_group_when_gangs_are_turn
     left = {key: stored.spec for key, stored in world.pod_groups.items()}
     assert left
     assert left.items() <= specs.items()
+
+
+def test_of_a_very_large_group_a_pass_makes_so_many_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_needs, "PODS_PER_PASS", 3)
+    world = World(a_spec(1, a_role("decode", 5)))
+    assert created(world) == [pod_name(0, "decode", instance) for instance in range(3)]
+    world.settle()
+    assert len(world.pods) == 5

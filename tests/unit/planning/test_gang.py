@@ -255,3 +255,37 @@ def test_its_finalizer_is_respected_a_missing_pod_is_made_while_others_hold_the_
     world.settle()
     assert pod_name(0, "router") in world.pods
     assert world.condition("Available").status == "True"
+
+
+def test_pod_groups_are_found_by_the_ordinal_in_their_names_and_foreign_names_are_passed_over() -> None:
+    world = World(a_spec(2, gang={}), gang_support=GangSupport(volcano=True))
+    world.settle()
+    key, stored = next(iter(world.pod_groups.items()))
+    for name in ("m-01", "m-x", "other-1", "m-1234567890"):
+        metadata = msgspec.structs.replace(stored.metadata, name=name)
+        world.pod_groups[PodGroupKey(key.scheduler, name)] = msgspec.structs.replace(stored, metadata=metadata)
+    observed = world.observe()
+    assert {ordinal: [key.name for key, _ in observed.pod_groups_of(ordinal)] for ordinal in range(3)} == {
+        0: ["m-0"],
+        1: ["m-1"],
+        2: [],
+    }
+    assert world.plan().actions == ()
+
+
+def test_a_pod_group_that_is_going_away_is_told_apart() -> None:
+    world = World(a_spec(1, gang={}), gang_support=GangSupport(kubernetes=True))
+    world.settle()
+    (key,) = world.pod_groups
+    world.delete_pod_group(key)
+    observed = world.observe()
+    assert observed.pod_groups_of(0) == []
+    assert [key for key, _ in observed.all_pod_groups_of(0)] == [key]
+
+
+def test_ready_instances_are_those_all_of_whose_pods_are_ready() -> None:
+    world = World(a_spec(1, a_role("decode", 3, workers=1)))
+    world.settle()
+    world.unready(pod_name(0, "decode", 1, 1))
+    group = world.decide().groups[0]
+    assert (group.ready_instances("decode"), group.ready_instances("prefill")) == (2, 0)

@@ -439,3 +439,19 @@ def test_with_entry_ready_the_workers_of_an_instance_are_made_once_its_entry_pod
     assert created(world) == {pod_name(0, index=1)}
     world.settle()
     assert len(world.pods) == 4
+
+
+def test_an_answer_to_an_earlier_drain_does_not_end_the_next_one() -> None:
+    world = settled(2)
+    set_drain(world, 60)
+    world.settle()
+    entry = pod_name(1)
+    metadata = world.pods[entry].metadata
+    answered = msgspec.structs.replace(metadata, annotations={**metadata.annotations, well_known.DRAINED: "true"})
+    world.pods[entry] = msgspec.structs.replace(world.pods[entry], metadata=answered)
+    world.edit(replicas=1)
+    world.reconcile()
+    assert deleted(world) == set()
+    assert well_known.DRAINED not in world.pods[entry].metadata.annotations
+    world.pass_time(61)
+    assert deleted(world) == {entry, pod_name(1, index=1)}

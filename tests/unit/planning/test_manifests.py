@@ -1,12 +1,19 @@
 """Identity: names, labels, environment, Services; and how groups are spread over topology domains."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.planning.manifests import OwnerIdentity, pod_body
+from modelinfer_controller.planning.manifests import (
+    MOST_COMPILED,
+    CompiledPodTemplates,
+    OwnerIdentity,
+    pod_body,
+    pod_kind,
+)
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.revision import GangScheduler, payload_of_spec, resolve
 from planning.world import NAME, NAMESPACE, UID, Spec, World, a_role, a_spec, pod_name
@@ -215,3 +222,31 @@ def test_images_made_for_leader_worker_set_find_its_environment_where_the_templa
         "LWS_WORKER_INDEX": "2",
     }
     assert environment == {**own, **(lws if wanted else {})}
+
+
+def test_templates_are_compiled_once_and_the_newest_are_kept() -> None:
+    compiled = CompiledPodTemplates()
+    revision = resolve(NAME, payload_of_spec(json.dumps(a_spec(1)).encode(), None), [], [], {})
+    kind = pod_kind(revision.template, PodIdentity(0, "decode", 0, 0))
+    first = compiled.get(IDENTITY, revision, "decode", kind)
+    assert compiled.get(IDENTITY, revision, "decode", kind) is first
+    others = [replace(revision, name=f"m-{number}") for number in range(MOST_COMPILED)]
+    for other in others:
+        compiled.get(IDENTITY, other, "decode", kind)
+    assert compiled.get(IDENTITY, others[-1], "decode", kind) is compiled.get(IDENTITY, others[-1], "decode", kind)
+    assert compiled.get(IDENTITY, revision, "decode", kind) is not first
+
+
+def test_what_is_compiled_renders_the_same() -> None:
+    spec = a_spec(1, a_role("decode", 2, workers=1), schedulerName="mine")
+    revision = resolve(NAME, payload_of_spec(json.dumps(spec).encode(), None), [], [], {})
+    compiled = CompiledPodTemplates()
+    for _ in range(2):
+        for identity in (PodIdentity(0, "decode", 1, 0), PodIdentity(3, "decode", 0, 1)):
+            plain = pod_body(IDENTITY, revision, identity, 2)
+            assert pod_body(IDENTITY, revision, identity, 2, compiled=compiled) == plain
+
+
+def test_a_pod_of_a_role_that_its_revision_does_not_know_cannot_be_made() -> None:
+    with pytest.raises(KeyError, match=r"revision m-\w+ has no role prefill"):
+        render(a_spec(1), PodIdentity(0, "prefill", 0, 0))

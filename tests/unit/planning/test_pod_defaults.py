@@ -80,6 +80,55 @@ def test_what_means_something_else_is_another_revision(edit: Callable[[Spec], No
     assert without_defaults(changed) != without_defaults(KEPT)
 
 
+MEANS = [
+    # equal in meaning: what is written, and what the same is without its defaults
+    ({"containers": None, "volumes": []}, {}),
+    ({"serviceAccount": "s", "serviceAccountName": "s"}, {"serviceAccountName": "s"}),
+    ({"overhead": {"cpu": "1000m"}}, {"overhead": {"cpu": "1"}}),
+    ({"resources": {"limits": {"cpu": "1000m"}, "requests": {"cpu": 1}}}, {"resources": {"limits": {"cpu": "1"}}}),
+    ({"hostNetwork": False}, {}),
+]
+MEANS_OF_A_CONTAINER = [
+    ({"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]}, {}),
+    ({"imagePullPolicy": ""}, {}),
+    ({"resources": {"limits": {"cpu": "lots"}}}, {"resources": {"limits": {"cpu": "lots"}}}),  # the server refuses it
+    ({"resources": 3}, {"resources": 3}),
+]
+MEANS_OF_A_VOLUME = [
+    ({"emptyDir": {"sizeLimit": "1024Mi", "medium": ""}}, {"emptyDir": {"sizeLimit": "1073741824"}}),
+    ({}, {"emptyDir": {}}),
+    ({"image": {"reference": "m:latest", "pullPolicy": "Always"}}, {"image": {"reference": "m:latest"}}),
+    ({"image": {"reference": "m:1", "pullPolicy": "Never"}}, {"image": {"reference": "m:1", "pullPolicy": "Never"}}),
+    ({"hostPath": None}, {"emptyDir": {}}),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *MEANS,
+        *(({"containers": [written]}, {"containers": [meant]}) for written, meant in MEANS_OF_A_CONTAINER),
+        *(({"volumes": [written]}, {"volumes": [meant]}) for written, meant in MEANS_OF_A_VOLUME),
+        # what is no object at all, for the server to refuse
+        ({"containers": ["x"], "volumes": ["y"]}, {"containers": ["x"], "volumes": ["y"]}),
+    ],
+    ids=lambda value: json.dumps(value),
+)
+def test_fields_have_one_form(written: Spec, meant: Spec) -> None:
+    before = copy.deepcopy(written)
+    assert without_defaults(written) == meant
+    assert without_defaults(meant) == meant
+    assert written == before
+
+
+def test_on_the_hosts_network_a_port_is_the_hosts() -> None:
+    ports = [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 8081}]
+    spec = {"containers": [{"ports": ports}]}
+    assert without_defaults(spec) == spec
+    on_host = without_defaults({**spec, "hostNetwork": True})
+    assert on_host["containers"] == [{"ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 8081}]}]
+
+
 def payload_of(spec: Spec) -> str:
     return payload_of_spec(json.dumps(spec).encode(), None)
 

@@ -263,3 +263,32 @@ def test_control_characters_are_escaped_and_messages_stay_on_one_line() -> None:
     assert said_of(view(container(state=waiting("CreateContainerError", text)), phase="Pending")) == (
         r"pod m-0-decode-0-0: CreateContainerError: container main: \x1b[31mno\x00 space\x7f"
     )
+
+
+def test_annotations_that_somebody_edited_are_as_good_as_none() -> None:
+    notes = {well_known.FAILED_AT: "yesterday", well_known.INCARNATION: "-1", well_known.ACKNOWLEDGED_RESTARTS: "x"}
+    seen = view(container(), annotations=notes)
+    assert (seen.failed_at, seen.has_failure_note, seen.incarnation, seen.acknowledged_restarts) == (None, False, 0, 0)
+
+
+@pytest.mark.parametrize(("acknowledged", "is_stale"), [("1", False), ("2", False), ("3", True)])
+def test_more_acknowledged_restarts_than_there_are_would_hide_the_next(acknowledged: str, is_stale: bool) -> None:
+    seen = view(container(2, ready=True), annotations={well_known.ACKNOWLEDGED_RESTARTS: acknowledged})
+    assert seen.has_stale_acknowledgement is is_stale
+
+
+def test_a_container_that_waits_because_it_cannot_be_started_shows_the_end_of_what_the_runtime_says() -> None:
+    seen = view(container(state=waiting("RunContainerError", "long story " * 40 + "no such file")), phase="Pending")
+    assert message(seen).startswith("RunContainerError: container main: it cannot be started: …")
+    assert message(seen).endswith("no such file")
+
+
+def test_of_several_ends_the_one_that_failed_is_named() -> None:
+    containers = (container(name="a", state=ended(0)), container(name="b", state=ended(3)))
+    seen = view(*containers, phase="Failed")
+    assert message(seen) == "PodFailed: container b exited with code 3 (Error)"
+
+
+@pytest.mark.parametrize("name", ["m-0-decode-0", "m-x-decode-0-0", "other-0-decode-0-0"])
+def test_a_pod_with_a_name_that_none_of_ours_has_has_no_view(name: str) -> None:
+    assert view_pod("m", pod_of(container(), name=name)) is None

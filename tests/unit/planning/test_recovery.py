@@ -1,15 +1,24 @@
 """Recovery: what is rebuilt for which trigger under which policy, with grace and back-off."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 import pytest
 
-from modelinfer_controller.api.core import ContainerState, ContainerStateTerminated, ContainerStatus
+from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import (
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    PodStatus,
+)
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
-from modelinfer_controller.planning.actions import CreatePod, DeletePod, PatchPodMetadata
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, DeletePod, PatchPodMetadata
+from modelinfer_controller.planning.decide import decide
 from planning.world import World, a_role, a_spec, pod_name
 
 ROLES = (a_role("decode", 2, workers=2), a_role("router", 1))
@@ -367,3 +376,70 @@ def test_a_rollout_is_not_held_up_by_a_back_off() -> None:
     assert not deletes(world)
     world.edit(image="v2")
     assert deletes(world) == {name}
+
+
+def test_in_a_group_of_two_revisions_the_strays_are_gone_before_anything_is_made() -> None:
+    world = settled("RoleRecreate", 1, a_role("decode", 2))
+    kept, other = pod_name(0), pod_name(0, instance=1)
+    pod = world.pods[other]
+    metadata = msgspec.structs.replace(pod.metadata, labels={**pod.metadata.labels, well_known.REVISION: "m-stray"})
+    world.pods[other] = msgspec.structs.replace(pod, metadata=metadata)
+    uid = world.uids()[kept]
+    world.edit(roles=[a_role("decode", 3)])
+    plan = world.reconcile()
+    (deletion,) = (action for action in plan.actions if isinstance(action, DeletePod))
+    assert deletion.name == other
+    assert "is of revision m-stray" in deletion.reason
+    assert not [action for action in plan.actions if isinstance(action, CreatePod)]
+    world.settle()
+    assert len(world.pods) == 3
+    assert world.uids()[kept] == uid
+
+
+def test_with_policy_none_a_pod_that_is_being_deleted_takes_no_other_with_it() -> None:
+    world = settled("None", 1, a_role("decode", 1, workers=1))
+    before = world.uids()
+    world.delete_pod(pod_name(0, index=1))
+    world.settle()
+    assert {name for name, uid in world.uids().items() if before[name] != uid} == {pod_name(0, index=1)}
+
+
+def test_a_revision_that_somebody_deletes_while_it_is_in_use_is_stored_again() -> None:
+    world = World(a_spec(2, partition=2))
+    world.settle()
+    (old,) = world.revisions
+    seen = world.observe().revision_by_name[old]
+    world.edit(image="v2")
+    world.settle()
+    del world.revisions[old]
+    observed = replace(world.observe(), vanished_revisions=(seen,))
+    (restored,) = decide(observed, world.now).plan.revisions
+    assert isinstance(restored, CreateRevision)
+    assert (restored.revision.name, restored.revision.payload) == (old, seen.payload)
+
+
+def test_a_crash_beside_a_pod_that_pulls_its_image_recreates_nothing_until_that_is_there() -> None:
+    world = World(a_spec(1, a_role("decode", 1, workers=1)))
+    world.reconcile()
+    entry, worker = pod_name(0), pod_name(0, index=1)
+    world.start(entry)
+    pulling = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+    world.set_status(worker, PodStatus(phase="Pending", container_statuses=(ContainerStatus("main", state=pulling),)))
+    world.restart(entry)
+    assert not [action for action in world.plan().actions if isinstance(action, DeletePod)]
+    world.start(worker)
+    assert {action.name for action in world.plan().actions if isinstance(action, DeletePod)} == {entry, worker}
+
+
+def test_an_instance_that_stands_beyond_one_that_could_not_be_made_is_known_to_be_whole() -> None:
+    world = World(a_spec(1, a_role("decode", 3, workers=1)))
+    world.reserved["Pod", pod_name(0, "decode", 1)] = "pod m-0-decode-1-0 belongs to nobody"
+    world.settle()
+    assert (world.record(0).instances, world.record(0).beyond) == ({"decode": 1}, ("decode-2",))
+    entry, worker = pod_name(0, "decode", 2), pod_name(0, "decode", 2, 1)
+    world.vanish(worker)
+    assert {action.name for action in world.plan().actions if isinstance(action, DeletePod)} == {entry}
+    world.settle()
+    world.reserved.clear()
+    world.settle()
+    assert (world.record(0).instances, world.record(0).beyond) == ({"decode": 3}, ())

@@ -2,7 +2,15 @@
 
 import msgspec
 
-from modelinfer_controller.planning.actions import CreatePod, DeletePod
+from modelinfer_controller.planning.actions import (
+    Action,
+    CreatePod,
+    CreateService,
+    DeletePod,
+    DeleteService,
+    PatchService,
+    name_of,
+)
 from planning.world import World, a_role, a_spec, pod_name
 
 
@@ -145,3 +153,66 @@ def test_a_deleted_service_comes_back_and_a_changed_one_is_repaired() -> None:
     assert world.services[pod_name(0)].spec == wanted.spec
     assert wanted.spec.publish_not_ready_addresses
     assert wanted.spec.cluster_ip == "None"
+    late = msgspec.structs.replace(wanted.spec, publish_not_ready_addresses=False)
+    world.services[pod_name(0)] = msgspec.structs.replace(restored, spec=late)
+    world.settle()
+    assert world.services[pod_name(0)].spec == wanted.spec
+
+
+def terminating(world: World, name: str) -> None:
+    stored = world.services[name]
+    metadata = msgspec.structs.replace(stored.metadata, deletion_timestamp=world.now)
+    world.services[name] = msgspec.structs.replace(stored, metadata=metadata)
+
+
+def actions_on(world: World, kind: type[Action]) -> list[str]:
+    return [name_of(action) for action in world.plan().actions if isinstance(action, kind)]
+
+
+def test_a_service_that_is_going_away_is_neither_repaired_nor_deleted_again() -> None:
+    world = settled(2, a_role(workers=1))
+    for ordinal in range(2):
+        terminating(world, pod_name(ordinal))
+    world.edit(replicas=1)
+    assert actions_on(world, DeleteService) == actions_on(world, PatchService) == actions_on(world, CreateService) == []
+    del world.services[pod_name(0)]
+    assert actions_on(world, CreateService) == [pod_name(0)]
+
+
+def test_a_service_whose_name_another_has_is_not_asked_for() -> None:
+    world = World(a_spec(2, a_role(workers=1)))
+    world.reserved["Service", pod_name(1)] = "Service m-1-decode-0-0 belongs to nobody"
+    assert actions_on(world, CreateService) == [pod_name(0)]
+    world.settle()
+    assert [event.message for event in world.events()] == ["group 1: Service m-1-decode-0-0 belongs to nobody"]
+
+
+def test_a_service_with_an_address_is_made_anew_since_that_cannot_be_taken_from_it() -> None:
+    world = settled(1, a_role(workers=1))
+    name = pod_name(0)
+    spec = msgspec.structs.replace(world.services[name].spec, cluster_ip="10.0.0.1")
+    world.services[name] = msgspec.structs.replace(world.services[name], spec=spec)
+    assert actions_on(world, DeleteService) == [name]
+    world.settle()
+    assert world.services[name].spec.cluster_ip == "None"
+
+
+def test_children_with_names_that_none_of_ours_has_are_left_alone() -> None:
+    world = settled(1, a_role(workers=1))
+    service = world.services[pod_name(0)]
+    for name in ("m-x", "m-0-decode", "other"):
+        metadata = msgspec.structs.replace(service.metadata, name=name, uid=f"uid-of-{name}")
+        world.services[name] = msgspec.structs.replace(service, metadata=metadata)
+    assert world.plan().actions == ()
+
+
+def test_a_service_of_an_instance_that_is_gone_goes_and_one_of_a_worker_is_none_of_ours() -> None:
+    world = settled(1, a_role("decode", 2, workers=1))
+    service = world.services[pod_name(0)]
+    worker = pod_name(0, index=1)
+    metadata = msgspec.structs.replace(service.metadata, name=worker, uid="u-of-worker")
+    world.services[worker] = msgspec.structs.replace(service, metadata=metadata)
+    assert actions_on(world, DeleteService) == [worker]
+    world.edit(roles=[a_role("decode", 1, workers=1)])
+    world.settle()
+    assert set(world.services) == {pod_name(0)}

@@ -1,13 +1,16 @@
 """Status: counts, revisions, conditions and their times, all from the same observation."""
 
 import msgspec
+import pytest
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Condition, PodStatus
 from modelinfer_controller.api.status import ApiFailure, ModelInfer
 from modelinfer_controller.api.validation import Violation
-from modelinfer_controller.planning.actions import CreatePod, DeletePod
-from modelinfer_controller.planning.status import invalid_status, status_of
+from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
+from modelinfer_controller.planning.conditions import waiting_text
+from modelinfer_controller.planning.status import invalid_status, status_of, urgent_part
+from modelinfer_controller.planning.update import Rule, Waiting
 from planning.world import NAME, START, World, a_role, a_spec, pod_name
 
 
@@ -224,3 +227,100 @@ def test_a_take_down_that_was_refused_is_told_with_the_servers_words() -> None:
     refused = ApiFailure("Forbidden", "no deletes today")
     world.reconcile(lambda action: refused if isinstance(action, DeletePod) else None)
     assert "no deletes today" in world.condition("Available").message
+
+
+def test_a_pod_that_cannot_go_because_its_node_is_lost_says_what_to_do() -> None:
+    world = World(a_spec(2))
+    world.settle()
+    name = pod_name(1)
+    world.set_status(
+        name,
+        PodStatus(
+            phase="Running",
+            conditions=(
+                Condition(type="Ready", status="False", last_transition_time=world.now),
+                Condition(type="ContainersReady", status="True"),
+            ),
+        ),
+        node="node-9",
+    )
+    world.delete_pod(name)
+    world.reconcile()
+    available = world.condition("Available")
+    assert available.reason == "NodeNotReady"
+    for part in (
+        f"waits for pod {name} to be gone",
+        "node node-9",
+        "give it the taint node.kubernetes.io/out-of-service",
+    ):
+        assert part in available.message
+
+
+def test_what_the_server_refuses_while_all_groups_are_available_is_still_said() -> None:
+    world = World(a_spec(2, a_role(workers=1)))
+    world.settle()
+    del world.services[pod_name(1)]
+    denied = ApiFailure("Forbidden", "not today", "create Service m-1-decode-0-0")
+    world.reconcile(lambda action: denied if isinstance(action, CreateService) else None)
+    assert world.condition("Available").status == "True"
+    progressing = world.condition("Progressing")
+    assert (progressing.status, progressing.reason) == ("True", "Forbidden")
+    assert progressing.message == "group 1: create Service m-1-decode-0-0: not today"
+
+
+def test_a_refusal_that_is_of_no_group_is_said_without_one() -> None:
+    world = World(a_spec(2))
+    world.settle()
+    world.edit(image="v2", partition=2)
+    denied = ApiFailure("Forbidden", "not today")
+    world.reconcile(lambda action: denied if isinstance(action, CreateRevision) else None)
+    assert world.condition("Progressing").message == "not today"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "text"),
+    [
+        (Waiting(1, Rule.AVAILABILITY, 1, 1), "1 group is available and 1 must stay so (maxUnavailable)"),
+        (Waiting(1, Rule.AVAILABILITY, 2, 2), "2 groups are available and 2 must stay so (maxUnavailable)"),
+        (Waiting(1, Rule.PACE, 1, 2), "1 of 2 updated groups that may be unavailable is (maxUnavailable)"),
+        (Waiting(1, Rule.PACE, 2, 2), "2 of 2 updated groups that may be unavailable are (maxUnavailable)"),
+        (Waiting(1, Rule.PACE, 3, 2), "3 updated groups that may be unavailable are (maxUnavailable)"),
+        (Waiting(1, Rule.PARTITION, 1, 2), "partition 2 keeps it"),
+        (Waiting(1, Rule.PAUSED), "spec.paused is true"),
+        (Waiting(1, Rule.HALTED), "the update has failed (progressDeadlineSeconds)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_why_a_group_waits_in_words_of_the_api(waiting: Waiting, text: str) -> None:
+    assert waiting_text(waiting) == text
+
+
+def test_a_decision_says_which_groups_wait_by_ordinal() -> None:
+    world = World(a_spec(3, partition=1))
+    world.settle()
+    world.edit(image="v2")
+    waiting = world.decide().update.waiting_by_ordinal()
+    assert {ordinal: one.rule for ordinal, one in waiting.items()} == {1: Rule.PACE, 0: Rule.PARTITION}
+
+
+def urgent(world: World) -> tuple[object, ...]:
+    world.reconcile()
+    return urgent_part(world.status)
+
+
+def test_a_recreation_and_a_verdict_are_urgent_and_counts_and_messages_are_not() -> None:
+    world = World(a_spec(3, a_role(replicas=2), gang={"minRoleReplicas": {"decode": 1}}))
+    world.settle()
+    settled = urgent(world)
+    world.unready(pod_name(1))
+    assert urgent(world) == settled, "the group is still available"
+    world.unready(pod_name(1, instance=1))
+    unavailable = urgent(world)
+    assert unavailable != settled
+    world.unready(pod_name(2))
+    world.unready(pod_name(2, instance=1))
+    before = world.status
+    assert urgent(world) == unavailable, "one group more is a count and a message"
+    assert world.status != before
+    world.finish(pod_name(0))
+    assert urgent(world) != unavailable
