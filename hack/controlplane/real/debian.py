@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def ensure_packages() -> Packages:
         if not packages.root.exists() or packages.missing():
             _say(f"fetching {', '.join(PACKAGES)} from Debian's archive, once for this machine")
             shutil.rmtree(packages.root, ignore_errors=True)
-            _unpack(packages.root)
+            unpack(packages.root, PACKAGES)
     missing = packages.missing()
     if missing:
         raise PackagesMissing(f"the packages {', '.join(PACKAGES)} of this release lack {', '.join(missing)}")
@@ -73,8 +74,11 @@ def _digest() -> str:
     return hashlib.sha256(f"{release}{platform.machine()}{PACKAGES}".encode()).hexdigest()[:16]
 
 
-def _unpack(root: Path) -> None:
-    """Fetch what an installation would fetch, with package lists of our own, and move it into place whole."""
+def unpack(root: Path, packages: Sequence[str]) -> None:
+    """Fetch what an installation would fetch, with package lists of our own, and move it into place whole.
+
+    Raises PackagesMissing.
+    """
     with tempfile.TemporaryDirectory(prefix=".debian-", dir=binaries_folder()) as aside:
         options = []
         for variable, name in (("State::lists", "lists"), ("Cache", "cache"), ("Cache::archives", "archives")):
@@ -82,7 +86,7 @@ def _unpack(root: Path) -> None:
             options += ["-o", f"Dir::{variable}={aside}/{name}"]
         options += ["-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=root", "-qq"]
         _run(["apt-get", *options, "update"])
-        _run(["apt-get", *options, "install", "--yes", "--download-only", "--no-install-recommends", *PACKAGES])
+        _run(["apt-get", *options, "install", "--yes", "--download-only", "--no-install-recommends", *packages])
         out = Path(aside) / "out"
         out.mkdir()
         for package in sorted((Path(aside) / "archives").glob("*.deb")):

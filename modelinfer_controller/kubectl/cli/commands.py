@@ -318,6 +318,24 @@ def top(names: tuple[str, ...], selector: str, all_namespaces: bool, **flags: An
     _show_fleet(names, selector, all_namespaces, None, True, flags, with_sums=True)
 
 
+@click.command(
+    cls=Verb,
+    examples=[
+        ("A page of the whole cluster", "kubectl modelinfer dashboard -A"),
+        ("Of one namespace, on a port of your choice", "kubectl modelinfer dashboard -n models --port 8090"),
+    ],
+)
+@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
+              help="The port on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+@cluster_options
+def dashboard(all_namespaces: bool, port: int, **flags: Any) -> None:
+    """Serve a page on this machine: the fleet, live trees, timelines, and plans of manifests. It changes nothing."""
+    from modelinfer_controller.kubectl.dashboard.serve import serve_dashboard
+
+    run(serve_dashboard(flags_of(flags), all_namespaces=all_namespaces, port=port))
+
+
 @click.command(name="options")
 def list_options() -> None:
     """List the connection flags, which every verb takes, before it or after it."""
@@ -374,6 +392,7 @@ VERBS: tuple[click.Command, ...] = (
     bundle,
     simulate,
     convert,
+    dashboard,
     list_options,
 )
 

@@ -34,11 +34,12 @@ class Follower:
         for informer in (caches.model_infers, *(children.informer for children in caches.children())):
             informer.add_event_handler(self)
 
-    def snapshot(self) -> Snapshot:
-        """Raises Exit when it is no more."""
-        stored = self._caches.model_infers.lister.get(self._key) if self._key is not None else None
+    def snapshot(self, key: ObjectName | None = None) -> Snapshot:
+        """Of that one, else of the follower's own. Raises Exit when it is no more."""
+        chosen = key or self._key
+        stored = self._caches.model_infers.lister.get(chosen) if chosen is not None else None
         if stored is None:
-            raise failure(f"ModelInfer {self._key.name if self._key is not None else ''} is gone")
+            raise failure(f"ModelInfer {chosen.name if chosen is not None else ''} is gone")
         return self._of(stored)
 
     def snapshots(self) -> list[Snapshot]:

@@ -48,7 +48,7 @@ def read_manifests(paths: Sequence[str], kustomization: str | None = None) -> li
     sources = [(path, _text(path)) for given in paths for path in _expanded(given)]
     if kustomization is not None:
         sources.append((kustomization, _kustomized(kustomization)))
-    found = [manifest for source, text in sources for manifest in _manifests(source, text)]
+    found = [manifest for source, text in sources for manifest in manifests_of(source, text)]
     if not found:
         raise failure(f"there is no ModelInfer in {', '.join(paths or [kustomization or '-'])}")
     return found
@@ -87,7 +87,8 @@ def _kustomized(folder: str) -> str:
     return done.stdout
 
 
-def _manifests(source: str, text: str) -> Iterator[Manifest]:
+def manifests_of(source: str, text: str) -> Iterator[Manifest]:
+    """The ModelInfers of the text. Raises Exit, with the source's name, where it cannot be read."""
     for document in _documents(source, text):
         if document.get("kind") != modelinfer.KIND:
             continue

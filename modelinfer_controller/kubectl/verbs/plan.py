@@ -54,7 +54,7 @@ async def show_plan(flags: ClusterFlags, proposal: Proposal, output: str | None)
     manifests = _chosen(proposal)
     async with connected(flags, os.environ) as client:
         if manifests:
-            told = [await _of_manifest(client, flags, manifest) for manifest in manifests]
+            told = [await plan_of_manifest(client, flags, manifest) for manifest in manifests]
         else:
             told = [await _of_stored(client, namespace_of(flags, os.environ), proposal)]
     if len(told) == 1:
@@ -104,7 +104,8 @@ async def _of_stored(client: Client, namespace: str, proposal: Proposal) -> Fore
     return _compared(stored, changed, listed)
 
 
-async def _of_manifest(client: Client, flags: ClusterFlags, manifest: Manifest) -> Forecast:
+async def plan_of_manifest(client: Client, flags: ClusterFlags, manifest: Manifest) -> Forecast:
+    """Raises Exit for a manifest that would be refused."""
     if flags.namespace and manifest.namespace and flags.namespace != manifest.namespace:
         raise failure(
             f"{manifest.source}: ModelInfer {manifest.name} is of the namespace {manifest.namespace}, "

@@ -1,0 +1,1 @@
+"""The page of `kubectl modelinfer dashboard`: on this machine alone, for whom has its token, and it changes nothing."""
