@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo quickstart test venv lint unit coverage sim integration e2e bench fuzz lock plugin
+.PHONY: docs demo quickstart test venv lint unit coverage mutation sim integration e2e bench fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -65,6 +65,10 @@ unit: venv coverage
 coverage: venv ## Every branch of the planner, the caches and the work queue is taken by their own tests
 	$(BIN)/coverage run -m pytest $(COVERED)
 	$(BIN)/coverage report
+
+mutation: venv ## Which changes of the planner's code no test notices: `mutmut results` lists them. An hour, in parts if you like
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable '.[mutation]' 'mutmut>=3.8'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut run $(ARGS)
 
 sim: venv
 	$(BIN)/pytest tests/sim $(ARGS)

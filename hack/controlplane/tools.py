@@ -42,8 +42,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Module:
-    """A folder of hack/tools, or of `parent`. `version_of` is the Go module whose version the binaries report, where it
-    must be set at build time; `keep` names a folder of `keep_from`'s source that is copied beside the binaries."""
+    """A folder of hack/tools, or of `parent`.
+
+    `version_of` is the Go module whose version the binaries report, where it must be set at build time; `keep` names a
+    folder of `keep_from`'s source that is copied beside the binaries.
+    """
 
     folder: str
     programs: tuple[Program, ...]
@@ -176,8 +179,10 @@ def _built_folder(module: Module) -> Path:
 
 
 def _source_files(source: Path) -> list[Path]:
-    """What decides what is built: the versions, and the programs that are ours. A module without requirements has no
-    go.sum."""
+    """What decides what is built: the versions, and the programs that are ours.
+
+    A module without requirements has no go.sum.
+    """
     return [path for path in (source / "go.mod", source / "go.sum") if path.exists()] + sorted(source.glob("*.go"))
 
 

@@ -10,8 +10,11 @@ from modelinfer_controller.kubectl.model.tree import Tree
 
 @dataclass(frozen=True)
 class StepRecord:
-    """least_available: the lowest count of available groups that was seen. pods_made: how many of the pods at the end
-    were not there before the step."""
+    """What a step of the demo showed.
+
+    least_available: the lowest count of available groups that was seen. pods_made: how many of the pods at the end were
+    not there before the step.
+    """
 
     name: str
     seconds: float

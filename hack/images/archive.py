@@ -11,8 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contents:
-    """`config` is the image's configuration, as OCI has it; `layer_sizes` the bytes of each layer's files, lowest
-    first."""
+    """An image in an archive.
+
+    `config` is the image's configuration, as OCI has it; `layer_sizes` the bytes of each layer's files, lowest first.
+    """
 
     config: dict[str, Any]
     layer_sizes: tuple[int, ...]

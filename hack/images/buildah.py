@@ -42,8 +42,10 @@ class Buildah:
         arguments: Mapping[str, str] | None = None,
         mounts: Sequence[str] = (),
     ) -> None:
-        """Build a Dockerfile; `mounts` (HOST:IMAGE:ro) are there while it is built. Layers that are known are not built
-        again."""
+        """Build a Dockerfile; `mounts` (HOST:IMAGE:ro) are there while it is built.
+
+        Layers that are known are not built again.
+        """
         options = ["--isolation=chroot", "--layers", "--pull-never", f"--arch={self.platform}", f"--tag={name}"]
         options += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
         options += [f"--volume={mount}" for mount in mounts]

@@ -382,8 +382,10 @@ class LabelSelector(ApiModel):
 
 
 class TopologySpreadConstraint(ApiModel):
-    """TopologySpreadConstraint defines how InferGroups are spread over topology domains. A group counts once, in the
-    domain where its leader runs."""
+    """TopologySpreadConstraint defines how InferGroups are spread over topology domains.
+
+    A group counts once, in the domain where its leader runs.
+    """
 
     max_skew: int = Field(
         default=1,

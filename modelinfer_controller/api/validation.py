@@ -110,8 +110,10 @@ def longest_pod_name(spec: ModelInferSpec, name: str) -> str:
 
 
 def _surge(spec: ModelInferSpec) -> int:
-    """maxSurge in groups, of which there are never more than groups to be updated; a malformed one, which is reported
-    on its own, counts as 0."""
+    """maxSurge in groups, of which there are never more than groups to be updated.
+
+    A malformed one, which is reported on its own, counts as 0.
+    """
     surge = spec.rollout_strategy.rolling_update_configuration.max_surge
     if isinstance(surge, int):
         return max(0, min(surge, spec.replicas))

@@ -109,7 +109,7 @@ class Executor:
                 if not is_wanted():  # it may have waited for long
                     return Abandoned()
                 await self._writes.perform(action, owner)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 # every outcome is accounted for
             self._observe(action, error)
             self._successes.pop(kind, None)
             return error

@@ -60,7 +60,7 @@ class Reconciler:
     processor_time: the seconds of processor time that this thread has used, of which only differences count.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # its collaborators
         self,
         caches: Caches,
         observer: Observer,

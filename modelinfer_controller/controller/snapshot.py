@@ -18,7 +18,9 @@ def snapshot(
     labelled: Mapping[str, Iterable[KubeObject]],
     gang_support: GangSupport,
 ) -> Observed:
-    """views, services, revisions and pod_groups are what the owner controls; labelled, by Kubernetes kind, whatever
+    """The snapshot of these objects, which are not copied.
+
+    views, services, revisions and pod_groups are what the owner controls; labelled, by Kubernetes kind, whatever
     bears the owner's name as label in its namespace: of those, what it does not control has taken a name.
     """
     return Observed(

@@ -59,7 +59,7 @@ class Components:
             await self.status_writer.close()
 
 
-def wire(
+def wire(  # noqa: PLR0913 # what the composition root decides
     client: Client,
     events: EventSink,
     *,

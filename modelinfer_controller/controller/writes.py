@@ -47,7 +47,7 @@ class Writes:
         """The ModelInfer is gone."""
         self._compiled.pop(uid, None)
 
-    async def perform(self, action: Action, owner: OwnerIdentity) -> None:
+    async def perform(self, action: Action, owner: OwnerIdentity) -> None:  # noqa: C901 # one case for each action
         caches = self._caches
         match action:
             case actions.CreateRevision(revision):

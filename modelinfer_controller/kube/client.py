@@ -137,7 +137,7 @@ class Client:
         request = _with_body("PUT", resource.path(namespace, name, subresource), body)
         return await self._object("update", resource, request, subresource)
 
-    async def patch(
+    async def patch(  # noqa: PLR0913 # the parameters of a watch
         self,
         resource: Resource[T],
         namespace: str | None,

@@ -183,7 +183,7 @@ class CoalescingWriter(Generic[K, V]):
                 try:
                     with stray_cancellation_as_error(f"the write of {key}"):
                         await self._write(key, value)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 # it is tried again
                     self._fail(key, entry, value, error)
                     break
                 self._succeed(key, entry, value)

@@ -133,7 +133,7 @@ class Controller(Generic[K]):
         try:
             with stray_cancellation_as_error("the reconcile"):
                 result = await self._reconcile(key)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 # logged once, and tried again
             return Result(error=error)
         if not isinstance(result, Result):
             raise TypeError(f"{self._name}: reconcile returned {result!r}, not a Result")

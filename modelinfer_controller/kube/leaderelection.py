@@ -36,8 +36,9 @@ def ignore_leadership(is_leader: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """In seconds. A holder that has not renewed for renew_deadline stops; others wait lease_duration for it. What lies
-    between is the time that its work has to end. Raises ValueError when the order is wrong.
+    """In seconds. A holder that has not renewed for renew_deadline stops; others wait lease_duration for it.
+
+    What lies between is the time that its work has to end. Raises ValueError when the order is wrong.
     """
 
     lease_duration: float = 15.0
@@ -101,8 +102,9 @@ class LeaderElector:
         return self._lock.holder
 
     def is_leading(self) -> bool:
-        """Whether a write is allowed now. Judged by the clock: after a stall it is False at once, before any task
-        has had a chance to notice.
+        """Whether a write is allowed now.
+
+        The clock says so: after a stall it is False at once, before any task has had a chance to notice.
         """
         return self._is_leader and _time() < self._renewed_at + self._timing.renew_deadline
 

@@ -169,8 +169,9 @@ class LeaseLock:
         )
 
     def _renew_time(self, previous: LeaseSpec) -> datetime:
-        """Never the same twice, however the wall clock stands: an update that changes nothing is not stored, and the
-        others would see no renewal.
+        """Never the same twice, however the wall clock stands.
+
+        An update that changes nothing is not stored, and the others would see no renewal.
         """
         now = self._clock.now()
         if previous.renew_time is None:

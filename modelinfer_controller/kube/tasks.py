@@ -20,8 +20,9 @@ def is_cancelled_from_outside() -> bool:
 
 @contextmanager
 def stray_cancellation_as_error(what: str) -> Iterator[None]:
-    """Turns a CancelledError that nobody asked for into CancelledFromWithin: a task that ended of it would be missed
-    by nobody. what: the subject of the message.
+    """Turns a CancelledError that nobody asked for into CancelledFromWithin.
+
+    Nobody would miss a task that ended of it. what: the subject of the message.
     """
     try:
         yield

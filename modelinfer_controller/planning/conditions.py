@@ -1,7 +1,7 @@
-"""The conditions: Available, Progressing, UpdateInProgress and Ready always; GangScheduling, Suspended, Stalled where
-they apply.
+"""The conditions of a ModelInfer.
 
-Those of other controllers, by their types, are theirs and stay.
+Available, Progressing, UpdateInProgress and Ready always; GangScheduling, Suspended, Stalled where they apply. Those
+of other controllers, by their types, are theirs and stay.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -118,8 +118,10 @@ def evaluated(group: Group, recovery: Recovery, now: datetime) -> Group:
 
 
 def _availability(group: Group, now: datetime) -> tuple[bool, datetime | None]:
-    """Whether every role has its minimum of complete, ready instances; and if not, when it has unless something
-    changes."""
+    """Whether every role has its minimum of complete, ready instances.
+
+    And if not, when it has, unless something changes.
+    """
     if not group.live_pods and group.shape.pod_count:
         return False, None  # minRoleReplicas of 0 do not make an instance of a model out of nothing
     since = available_since(group)
@@ -130,8 +132,10 @@ def _availability(group: Group, now: datetime) -> tuple[bool, datetime | None]:
 
 
 def available_since(group: Group) -> datetime | None:
-    """When every role had its minimum of complete, ready instances; None where one has not. minReadySeconds come on
-    top."""
+    """When every role had its minimum of complete, ready instances; None where one has not.
+
+    minReadySeconds come on top.
+    """
     ready = _ready_instances(group)
     moments = [EPOCH]
     for name, role in group.shape.roles.items():

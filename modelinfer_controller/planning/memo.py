@@ -11,8 +11,10 @@ R = TypeVar("R")
 
 
 class Memory:
-    """The last results of one ModelInfer's passes, by function and key. evaluations: what had to be worked out, for
-    tests."""
+    """The last results of one ModelInfer's passes, by function and key.
+
+    evaluations: what had to be worked out, for tests.
+    """
 
     __slots__ = ("desired", "evaluations", "records", "results", "update")
 

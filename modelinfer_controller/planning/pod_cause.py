@@ -49,7 +49,8 @@ def _cause(pod: Pod) -> Cause | None:
 
 
 def unreachable_text(node: str, since: datetime) -> str:
-    """
+    """As conditions and explanations say it.
+
     >>> from datetime import UTC, datetime
     >>> unreachable_text("node-3", datetime(2026, 11, 25, 8, tzinfo=UTC))
     'node node-3 has been unreachable since 2026-11-25T08:00:00Z'
@@ -127,7 +128,8 @@ def _last_exit(ended: ContainerStateTerminated | None) -> str:
 
 
 def _exit_text(ended: ContainerStateTerminated) -> str:
-    """
+    """How a container ended.
+
     >>> _exit_text(ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
     'exited with code 137 (OOMKilled)'
     """

@@ -18,8 +18,11 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Type:
-    """defaults: values that count as absent. parts: fields with defaults of their own, objects or lists of objects.
-    empty: fields of which an empty object counts as absent. An empty list always does."""
+    """A type of the API with its defaults.
+
+    defaults: values that count as absent. parts: fields with defaults of their own, objects or lists of objects. empty:
+    fields of which an empty object counts as absent. An empty list always does.
+    """
 
     defaults: Json = field(default_factory=dict)
     parts: "Mapping[str, Type]" = field(default_factory=dict)

@@ -177,7 +177,7 @@ class _World:
         self._made += 1
         return f"preview-{self._made}"
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action) -> None:  # noqa: C901 # one case for each action
         match action:
             case CreateRevision(revision):
                 self._revisions[revision.name] = replace(revision, uid=self._uid())

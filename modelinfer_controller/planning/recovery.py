@@ -199,8 +199,11 @@ def backoff_after(attempts: int) -> timedelta:
 def _failure_times(
     group: Group, delayed: Iterable[DelayedRecreate], now: datetime
 ) -> Iterator[tuple[PodView, datetime]]:
-    """A crash loop moves the times in its statuses while it waits, a node's clock may be ahead, and an evicted pod may
-    have no time at all: these are written to the pod."""
+    """Failure times that are written to the pod, since its statuses will not keep them.
+
+    A crash loop moves the times in its statuses while it waits, a node's clock may be ahead, and an evicted pod may
+    have no time at all.
+    """
     waiting = {one.scope for one in delayed}
     for pod in group.own_pods:
         if (

@@ -187,8 +187,9 @@ def _prefix(owner: str) -> str:
 
 
 def restore(owner: str, name: str, payloads: Iterable[str], number: int = 1) -> Revision | None:
-    """A ControllerRevision that somebody has deleted, made again from what is known: the payload whose hash its name
-    is. None where no payload is proven. How many instances it had of each role is not known any more.
+    """A ControllerRevision that somebody has deleted, made again from the payload whose hash its name is.
+
+    None where no payload is proven. How many instances it had of each role is not known any more.
     """
     for payload in payloads:
         digests = (_digest(payload, collisions) for collisions in range(KNOWN_COLLISIONS))

@@ -1,5 +1,7 @@
-"""The rolling update's numbers, resolved: absolute counts of groups. source: Deployment,
-pkg/controller/deployment/util."""
+"""The rolling update's numbers, resolved: absolute counts of groups.
+
+source: Deployment, pkg/controller/deployment/util
+"""
 
 from dataclasses import dataclass
 from math import ceil, floor

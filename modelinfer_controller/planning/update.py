@@ -92,8 +92,10 @@ def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | Non
 
 
 def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules) -> Update:
-    """Decide from the states of every group that exists. Other ordinals below replicas never were, and are not
-    available."""
+    """Decide from the states of every group that exists.
+
+    Other ordinals below replicas never were, and are not available.
+    """
     budget = rules.budget
     surge = _surge(groups, rules) if rules.is_rolling else 0
     target = range(budget.replicas + surge)
@@ -108,8 +110,9 @@ def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules) -> Update:
 
 
 def _surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
-    """Groups beyond replicas while an update is under way: at most as many as remain to be updated, kept until their
-    places are available again.
+    """How many groups beyond replicas there are to be while an update is under way.
+
+    At most as many as remain to be updated, kept until their places are available again.
     """
     budget = rules.budget
     movable = range(budget.partition, budget.replicas)

@@ -44,7 +44,7 @@ class SimulatedControlPlane:
     is virtual, with the loop's time. faults: what goes wrong between the cluster's own parts and its API server.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # what a cluster may have
         self,
         seed: int = 0,
         *,

@@ -27,8 +27,10 @@ def write_workload_image(archive: Path) -> Path:
 def container(
     *arguments: str, name: str = "main", message: str = "1", ready: bool = True, port: int = PORT, **environment: str
 ) -> Manifest:
-    """The program with these arguments. With `ready` its readiness is asked for each second; PORT and MESSAGE are set,
-    and what `environment` names."""
+    """The program with these arguments.
+
+    With `ready` its readiness is asked for each second; PORT and MESSAGE are set, and what `environment` names.
+    """
     variables = {"PORT": str(port), "MESSAGE": message, **environment}
     # A busy machine answers late: three seconds are not yet a failure.
     probe = {"httpGet": {"path": "/ready", "port": port}, "periodSeconds": 1, "timeoutSeconds": 3}

@@ -24,7 +24,7 @@ def group_of(pod: Any) -> int:
     return int(pod["metadata"]["labels"][f"{DOMAIN}/group-name"].rpartition("-")[2])
 
 
-def changed(manifest: Any, rng: random.Random, number: int) -> Any:
+def changed(manifest: Any, rng: random.Random, number: int) -> Any:  # noqa: C901 # one case for each change
     """One to two random changes of a ModelInfer, such as people make."""
     made = copy.deepcopy(manifest)
     spec = made["spec"]

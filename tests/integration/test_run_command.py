@@ -179,7 +179,7 @@ def test_it_outlives_the_api_servers_restart(command: RunningCommand, ready: Con
         try:
             ready.kubectl("get", "--raw=/readyz")
             break
-        except Exception:
+        except Exception:  # noqa: BLE001 # whatever it is, it is shown
             assert time.monotonic() < deadline
             time.sleep(0.2)
     user = User(ready, "restart")

@@ -144,8 +144,11 @@ class Histories(Incidents, RuleBasedStateMachine):
         native=st.booleans(),
     )
     def begin(self, seed: int, spec: Object, theme: int, volcano: bool, native: bool) -> None:
-        """theme: of THEMES. rough adds faults to anything, rollout leaves only edits of one, time, and a controller
-        that dies; broken has one thing that stays broken; incidents are those of `incidents`."""
+        """Begin a history. theme: of THEMES.
+
+        rough adds faults to anything, rollout leaves only edits of one, time, and a controller that dies; broken has
+        one thing that stays broken; incidents are those of `incidents`.
+        """
         TALLY.ran += 1
         self.theme = THEMES[theme % len(THEMES)]
         note(f"theme: {self.theme}")

@@ -1,5 +1,7 @@
-"""Random incidents of a user's cluster that end before a history is judged: refusals, absurd numbers, lost revisions,
-and a definition that gains defaults. A mixin of the state machine of `histories`.
+"""Random incidents of a user's cluster that end before a history is judged.
+
+Refusals, absurd numbers, lost revisions, and a definition that gains defaults. A mixin of the state machine of
+`histories`.
 """
 
 import copy

@@ -76,8 +76,10 @@ class Rules:
     # -- ownership ---------------------------------------------------------------------------------------------------
 
     def owned_by_the_living_model(self, entry: Entry) -> None:
-        """Children are made with one controller reference, to the ModelInfer that is there and not being deleted, and
-        nothing is ever written to or deleted that another owner controls."""
+        """Children have one controller reference, to the ModelInfer that is there and not being deleted.
+
+        And nothing is ever written to or deleted that another owner controls.
+        """
         if entry.author != CONTROLLER or entry.change.kind_key not in CHILD_KINDS:
             return
         change = entry.change
@@ -212,8 +214,10 @@ class Rules:
         assert not others, f"{_where(entry)}: of {pod.revision}, while there are {others} of another revision"
 
     def a_rebuild_is_cleared_before_it_is_made(self, entry: Entry) -> None:
-        """Strict. Under the two policies that rebuild, no pod of an instance is made while one of it is going away;
-        and of pods that are made anew, none meets one of an earlier incarnation in what is rebuilt together."""
+        """Strict. Under the two policies that recreate, no pod of an instance is made while one of it is going away.
+
+        And of pods that are made anew, none meets one of an earlier incarnation in what is recreated together.
+        """
         pod = self._created(entry)
         policy = self.facts.spec.get("recoveryPolicy", "RoleRecreate")
         if pod is None or not self.is_strict or policy == "None":

@@ -131,8 +131,10 @@ class Site:
             self._switch_on(identity)
 
     def look_after(self) -> bool:
-        """Start again what ended, but for nodes without power. Has anything changed? Raises NamespaceError when the
-        network itself is gone."""
+        """Start again what ended, but for nodes without power. Has anything changed?
+
+        Raises NamespaceError when the network itself is gone.
+        """
         before = self.pid_by_name
         for process in (self._network, self._forwarder):
             if process is not None and process.poll() is not None:

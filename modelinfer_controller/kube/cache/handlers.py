@@ -24,8 +24,9 @@ class DeletedFinalStateUnknown(Generic[T]):
 
 
 class ResourceEventHandler(Protocol[T_contra]):
-    """Told of each change after the store has it, in order for each key. Enqueues, and no more: must not block,
-    raise or change anything in the cache.
+    """Hears of each change after the store has it, in order for each key.
+
+    It enqueues, and no more: it must not block, raise, or change anything in the cache.
     """
 
     def on_add(self, obj: T_contra, is_in_initial_list: bool) -> None: ...

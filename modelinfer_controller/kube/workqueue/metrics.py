@@ -4,8 +4,10 @@ from typing import Protocol
 
 
 class WorkQueueMetrics(Protocol):
-    """Must not block or raise. Two more client-go metrics are read from the queue itself when they are scraped:
-    workqueue_unfinished_work_seconds and workqueue_longest_running_processor_seconds.
+    """What the queue reports. Must not block or raise.
+
+    Two more client-go metrics are read from the queue itself when they are scraped: workqueue_unfinished_work_seconds
+    and workqueue_longest_running_processor_seconds.
     """
 
     def depth(self, items: int) -> None:

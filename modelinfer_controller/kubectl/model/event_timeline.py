@@ -14,8 +14,11 @@ from modelinfer_controller.planning.pod_view import PodView
 
 
 class TimelineEvent(Document, frozen=True):
-    """source: event, condition, revision, pod or model-infer. kind: Normal or Warning. count: how often an Event was
-    seen, the last time at `time`. group: its ordinal, None for what is of the whole."""
+    """One thing that happened.
+
+    source: event, condition, revision, pod or model-infer. kind: Normal or Warning. count: how often an Event was seen,
+    the last time at `time`. group: its ordinal, None for what is of the whole.
+    """
 
     time: datetime
     source: str

@@ -29,9 +29,11 @@ KUBELET_BACK_OFF = "BackOff"  # the reason of the kubelet's Events
 
 
 class Next(Document, frozen=True):
-    """One thing that the controller does, or waits for. at: when, where a clock decides it. rule: what makes it wait
-    (a value of `Rule`, "back-off", "grace period" or "retry"), "" where nothing does; count and limit are the numbers
-    that the rule compares."""
+    """One thing that the controller does, or waits for.
+
+    at: when, where a clock decides it. rule: what makes it wait (a value of `Rule`, "back-off", "grace period" or
+    "retry"), "" where nothing does; count and limit are the numbers that the rule compares.
+    """
 
     text: str
     rule: str = ""
@@ -64,8 +66,11 @@ class WaitingGroups(Document, frozen=True):
 
 
 class Explanation(Document, frozen=True):
-    """is_well: every group is available and nothing is left to do. summary is one sentence. remarks: what concerns the
-    whole ModelInfer, such as an invalid spec or a controller that has not looked yet."""
+    """Why a ModelInfer is as it is, and what happens next.
+
+    is_well: every group is available and nothing is left to do. summary is one sentence. remarks: what concerns the
+    whole ModelInfer, such as an invalid spec or a controller that has not looked yet.
+    """
 
     namespace: str
     name: str

@@ -32,8 +32,11 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class FleetEntry(Document, frozen=True):
-    """One ModelInfer. reason and message: of its first group that is not available, or of what else is the matter, ""
-    where all is well; since: from when on. state: of its rollout. next: what the controller does next."""
+    """One ModelInfer of many.
+
+    reason and message: of its first group that is not available, or of what else is the matter, "" where all is well;
+    since: from when on. state: of its rollout. next: what the controller does next.
+    """
 
     namespace: str
     name: str
@@ -66,8 +69,11 @@ def fleet_of(snapshots: Iterable[Snapshot], now: datetime) -> Fleet:
 
 
 def severity(entry: FleetEntry) -> tuple[object, ...]:
-    """The worst first: nothing available, then a rollout that has failed, then the share that is missing, then what
-    is on its way, then by name."""
+    """Sorts the worst first.
+
+    Nothing available, then a rollout that has failed, then the share that is missing, then what is on its way, then by
+    name.
+    """
     share = entry.available_groups / entry.replicas if entry.replicas else 1.0
     has_failed = entry.state not in (RolloutState.COMPLETE, RolloutState.PROGRESSING)
     is_down = bool(entry.replicas) and not entry.available_groups

@@ -32,7 +32,9 @@ class ForecastStep(Document, frozen=True):
 
 
 class Forecast(Document, frozen=True):
-    """restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
+    """What a change would do.
+
+    restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
     live on without; created and removed: by ordinal; surge: groups that are there only on the way.
 
     start_seconds: how long a group took to become available so far, None where none has; seconds: the estimate of the

@@ -134,8 +134,10 @@ def _chosen(
 
 
 def _overridden(entry: Entry, given: Entry) -> Entry:
-    """A certificate given by its path takes the place of one that the file holds as data; a token that of any other
-    way to log in."""
+    """A certificate given by its path takes the place of one that the file holds as data.
+
+    A token takes the place of any other way to log in.
+    """
     kept = {key: value for key, value in entry.items() if key.removesuffix("-data") not in given}
     if given.keys() & {"token", "username"}:
         kept = {key: value for key, value in kept.items() if key in ("as", "as-uid", "as-groups")}

@@ -41,9 +41,12 @@ class RolloutState(StrEnum):
 
 
 class RolloutStatus(Document, frozen=True):
-    """updated, available: groups of the spec; movable: those that the partition does not hold. seconds: an estimate of
+    """How far a rollout is.
+
+    updated, available: groups of the spec; movable: those that the partition does not hold. seconds: an estimate of
     what is left, None where nothing tells. reason and message: of the first group that is not available, or of what
-    else stands in the way, "" without; since: how long it has been so."""
+    else stands in the way, "" without; since: how long it has been so.
+    """
 
     namespace: str
     name: str

@@ -68,9 +68,10 @@ class Sample:
 
 @dataclass
 class Timeline:
-    """What was seen. marks: when each manifest was applied, and each failure brought about, with words for people and
-    the number of samples before it.
+    """What was seen.
 
+    marks: when each manifest was applied, and each failure brought about, with words for people and the number of
+    samples before it.
     changed_at: when the last manifest was applied; changed_from: how many samples there were then.
     is_finished: whether everything came to be as specified.
     """

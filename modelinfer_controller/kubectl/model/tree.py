@@ -20,8 +20,10 @@ MISSING = "Missing"
 
 
 class PodNode(Document, frozen=True):
-    """status is one word: the phase, or what keeps the pod from being ready. A pod that should be there and is not has
-    the status Missing and no createdAt."""
+    """A pod. status is one word: the phase, or what keeps it from being ready.
+
+    A pod that should be there and is not has the status Missing and no createdAt.
+    """
 
     name: str
     worker_index: int
@@ -53,16 +55,22 @@ class RoleNode(Document, frozen=True):
 
 
 class GangNode(Document, frozen=True):
-    """scheduler: volcano or kubernetes; state: Volcano's phase, or Scheduled or Pending; Missing for one that is not
-    there."""
+    """A PodGroup.
+
+    scheduler: volcano or kubernetes; state: Volcano's phase, or Scheduled or Pending; Missing for one that is not
+    there.
+    """
 
     scheduler: str
     state: str
 
 
 class GroupNode(Document, frozen=True):
-    """state is one word: Available, or the reason why it is not, or Replacing and Removing for a group that is taken
-    down. domain: where the group's leader runs."""
+    """A group.
+
+    state is one word: Available, or the reason why it is not, or Replacing and Removing for a group that is taken down.
+    domain: where the group's leader runs.
+    """
 
     ordinal: int
     name: str
@@ -83,7 +91,8 @@ class GroupNode(Document, frozen=True):
 class Tree(Document, frozen=True):
     """remarks: what else is to be said of the whole. topology_key: the node label that domains are read from.
 
-    is_rolling: some group is still to be moved to the update revision."""
+    is_rolling: some group is still to be moved to the update revision.
+    """
 
     namespace: str
     name: str

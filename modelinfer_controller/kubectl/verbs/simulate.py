@@ -17,7 +17,7 @@ from modelinfer_controller.simulator.virtual_time import run as run_in_virtual_t
 _FAILURE = re.compile(r"group=(\d+)@(.+)")
 
 
-def show_simulation(
+def show_simulation(  # noqa: PLR0913 # the options of the verb
     paths: Sequence[str],
     nodes: int,
     capacity: Sequence[str],

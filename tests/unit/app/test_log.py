@@ -55,7 +55,7 @@ def test_json_lines_have_time_level_logger_event_and_keys(stream: io.StringIO) -
 def raised(error: Exception) -> Exception:
     try:
         raise error
-    except Exception as caught:
+    except Exception as caught:  # noqa: BLE001 # it is what is logged
         return caught
 
 

@@ -1,0 +1,1 @@
+"""Tests of what GitOps tools make of a ModelInfer."""

@@ -118,7 +118,7 @@ class Connection:
         def arrive() -> None:
             try:
                 lease = act()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 # becomes the server's answer
                 if not answer.done():
                     answer.set_exception(error)
             else:
