@@ -62,7 +62,8 @@ class Page:
         answer = asyncio.get_running_loop().create_future()
         self._waiting[self._sent] = answer
         await self._socket.send_json({"id": self._sent, "method": method, "params": params})
-        content = await asyncio.wait_for(answer, START)
+        async with asyncio.timeout(START):
+            content = await answer
         assert "error" not in content, content
         return content["result"]
 
