@@ -13,13 +13,14 @@ from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.pod_view import PodView
 
 WHOLE_GROUP = "*"
+TRIGGER_KINDS = ("deleted", "failed", "restarted")
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A reason to recreate a scope, and from when on: the end of the grace period.
 
-    kind: "deleted", "failed" or "restarted". failed_at: None of a deletion, of which nobody knows when it was.
+    kind: one of TRIGGER_KINDS. failed_at: None of a deletion, of which nobody knows when it was.
     """
 
     kind: str

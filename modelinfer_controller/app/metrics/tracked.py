@@ -13,6 +13,7 @@ from modelinfer_controller.app.metrics.series import Point
 from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.conditions import Facts
 from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.recovery_types import TRIGGER_KINDS
 from modelinfer_controller.planning.unavailable import unavailable_by_reason
 
 
@@ -76,8 +77,13 @@ class Tracked:
             yield "modelinfer_groups_unavailable_seconds", (reason,), seconds
         for outcome in RolloutOutcome:
             yield "modelinfer_rollouts", (outcome,), self.rollouts.outcomes[outcome]
-        for labels, count in self.rebuilds.items():
-            yield "modelinfer_rebuilds", labels, count
+        for labels in dict.fromkeys((*self.rebuilds, *self._possible_rebuilds())):
+            yield "modelinfer_rebuilds", labels, self.rebuilds[labels]
+
+    def _possible_rebuilds(self) -> Iterator[tuple[str, str]]:
+        """With series that begin at 0: a counter that begins at 1 has not risen, for Prometheus."""
+        policy = self.latest.decision.owner.spec.recovery_policy
+        return ((policy, cause) for cause in TRIGGER_KINDS)
 
     def _rollout_times(self) -> Iterator[Point]:
         if self.rollouts.started_at is not None:

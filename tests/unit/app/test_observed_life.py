@@ -202,6 +202,13 @@ async def test_pod_groups_that_the_cluster_lacks(world: World) -> None:
     assert world.value("modelinfer_pod_group_kind_missing") == 1
 
 
+async def test_counters_begin_at_0_so_that_the_first_time_is_a_rise(world: World) -> None:
+    await world.user.create(1)
+    await asyncio.sleep(5)
+    assert world.by("modelinfer_rebuilds_total", "cause") == {"deleted": 0, "failed": 0, "restarted": 0}
+    assert world.by("modelinfer_rollouts_total", "outcome") == {"completed": 0, "halted": 0, "rolled_back": 0}
+
+
 async def test_the_info_names_revisions_and_policy(world: World) -> None:
     await world.user.create(1)
     await asyncio.sleep(5)

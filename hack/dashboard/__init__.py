@@ -1,0 +1,1 @@
+"""The Grafana dashboard, made from a table of panels: `PYTHONPATH=hack python -m dashboard` writes it."""
