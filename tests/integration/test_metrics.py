@@ -265,7 +265,7 @@ def _without_strings(query: str) -> str:
 
 
 def test_prometheus_understands_the_dashboard(prometheus: Scraper, somebody: User) -> None:
-    """That each panel shows something is tested where something of each happens: test_dashboard_data.py."""
+    """That each panel shows something is tested where something of each happens: test_grafana_data.py."""
     for query in dashboard_queries().values():
         prometheus.query(query)
     assert prometheus.query(dashboard_queries()["Groups available A"])
