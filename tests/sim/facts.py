@@ -41,7 +41,13 @@ class Pod:
     restarts: int
     incarnation: int
     image: str
+    drain_deadline: str
+    ready_since: str
     object: Object
+
+    @property
+    def is_draining(self) -> bool:
+        return bool(self.drain_deadline)
 
     @property
     def has_failed(self) -> bool:
@@ -67,7 +73,8 @@ def parse_pod(obj: Object) -> Pod | None:
     if match is None:
         return None
     statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    ready, annotations = conditions.get("Ready") or {}, meta.get("annotations") or {}
     is_terminating, phase = "deletionTimestamp" in meta, status.get("phase", "")
     return Pod(
         name=meta["name"],
@@ -78,11 +85,13 @@ def parse_pod(obj: Object) -> Pod | None:
         index=int(match[4]),
         revision=(meta.get("labels") or {}).get(well_known.REVISION, ""),
         is_terminating=is_terminating,
-        is_ready=not is_terminating and phase == "Running" and conditions.get("Ready") == "True",
+        is_ready=not is_terminating and phase == "Running" and ready.get("status") == "True",
         phase=phase,
         restarts=sum(one.get("restartCount", 0) for one in statuses),
-        incarnation=int((meta.get("annotations") or {}).get(well_known.INCARNATION, "0")),
+        incarnation=int(annotations.get(well_known.INCARNATION, "0")),
         image=obj["spec"]["containers"][0]["image"],
+        drain_deadline=annotations.get(well_known.DRAIN_DEADLINE, ""),
+        ready_since=ready.get("lastTransitionTime", ""),
         object=obj,
     )
 
@@ -118,6 +127,10 @@ class Facts:
         model = self.model
         return model["spec"] if model is not None else {"replicas": 0, "template": {"roles": []}}
 
+    @property
+    def status(self) -> Object:
+        return (self.model or {}).get("status") or {}
+
     def owned(self, kind: KindKey) -> list[Object]:
         uid = self.uid
         return [obj for obj in self.objects(kind) if is_controlled_by(obj, uid)]
@@ -146,10 +159,34 @@ class Facts:
         revisions = self.owned(REVISIONS)
         return metadata(max(revisions, key=lambda one: one["revision"]))["name"] if revisions else ""
 
+    def goal_revision(self) -> str:
+        """Where an update moves groups to: the update revision, or if it has failed the one that it started from."""
+        update, status = self.update_revision(), self.status
+        return str(status["currentRevision"]) if status.get("failedRevision") == update else update
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the status says of this very spec that its update has failed and goes no further."""
+        model = self.model or {}
+        found = condition(model, "Stalled")
+        is_current = found.get("observedGeneration") == (model.get("metadata") or {}).get("generation")
+        return is_current and found.get("reason") == "ProgressDeadlineExceeded"
+
     def revision_data(self, name: str) -> Object:
         """What it says; {} if it is not stored."""
         stored = self.find(REVISIONS, name)
         return stored["data"] if stored is not None else {}
+
+
+def condition(model: Mapping[str, Any], type_: str) -> Object:
+    """{} where it has none of that type."""
+    conditions: list[Object] = (model.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == type_), {})
+
+
+def wanted_groups(spec: Object) -> int:
+    """How many groups there are to be: none while it is suspended."""
+    return 0 if spec.get("suspend") else int(spec["replicas"])
 
 
 def complete_instances(pods: Iterable[Pod], worker_count_by_role: Mapping[str, int]) -> dict[str, set[int]]:

@@ -23,6 +23,8 @@ from sim.broken import BREAKAGES, Breakage, break_for_ever, breakage, check_all_
 from sim.facts import NAME, PODS, REVISIONS, SERVICES, VOLCANO, Object, parse_pod
 from sim.incidents import Incidents
 from sim.journal import CONTROLLER, Entry
+from sim.life import Life, lifted, lives, with_life
+from sim.life_rules import LifeRules
 from sim.rest import check_at_rest
 from sim.rollout_rules import RolloutRules
 from sim.rules import Rules
@@ -36,7 +38,7 @@ QUIET = 750.0  # longer than anything that the controller waits for: a rebuild i
 STEP = 75.0
 TIME_FOR_ALL_ELSE = 3600.0  # what is broken for ever leaves no rest to wait for
 
-THEMES = ["anything", "rough", "rollout", "broken", "incidents"]
+THEMES = ["anything", "rough", "rollout", "broken", "incidents", "life"]
 """What histories are about. `sim.fuzz --theme` says which."""
 
 WAITS = (0.0, 0.01, 0.15, 0.5, 1.1, 3.0, 12.0, 35.0, 90.0, 400.0, 800.0)
@@ -94,7 +96,7 @@ def anything_goes(machine: "Histories") -> bool:
     return machine.theme != "rollout"
 
 
-class Histories(Incidents, RuleBasedStateMachine):
+class Histories(Incidents, Life, RuleBasedStateMachine):
     """One history."""
 
     def __init__(self) -> None:
@@ -142,22 +144,24 @@ class Histories(Incidents, RuleBasedStateMachine):
         theme=NUMBERS,
         volcano=st.booleans(),
         native=st.booleans(),
+        life=lives(),
     )
-    def begin(self, seed: int, spec: Object, theme: int, volcano: bool, native: bool) -> None:
+    def begin(self, seed: int, spec: Object, theme: int, volcano: bool, native: bool, life: Object) -> None:
         """Begin a history. theme: of THEMES.
 
         rough adds faults to anything, rollout leaves only edits of one, time, and a controller that dies; broken has
-        one thing that stays broken; incidents are those of `incidents`.
+        one thing that stays broken; incidents and life are those of the modules.
         """
         TALLY.ran += 1
         self.theme = THEMES[theme % len(THEMES)]
         note(f"theme: {self.theme}")
-        self._do(self._begin(seed, spec, volcano, native))
+        self._do(self._begin(seed, with_life(spec, life) if self.theme == "life" else spec, volcano, native))
 
     async def _begin(self, seed: int, spec: Object, volcano: bool, native: bool) -> None:
         self._world = world = World(seed, volcano=volcano, native_gang=native)
         self._rules = Rules(world, has_faults=self.theme == "rough")
         self._rollout = RolloutRules(world, has_faults=self.theme == "rough")
+        self._life = LifeRules(world, self._rollout)
         await world.__aenter__()
         if not await self._is_let_through(world.create_model(spec)):
             await world.create_model(a_spec(2, a_role("a", 1, 1)))
@@ -189,6 +193,13 @@ class Histories(Incidents, RuleBasedStateMachine):
             await world.sleep(TIME_FOR_ALL_ELSE)
             check_all_else(world, self._breakage, self._troubled)
             return
+        await self._rest()
+        if self.theme in ("life", "rough") and world.facts.model is not None:
+            await world.edit(lifted)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        world = self.world
         quiet = spent = 0.0
         while quiet < QUIET:
             writes = len(world.journal.controller_writes)
@@ -218,6 +229,7 @@ class Histories(Incidents, RuleBasedStateMachine):
     def no_rule_is_broken(self) -> None:
         if self._world is not None:
             try:
+                self._loop.run_until_complete(self._life.check_deadline())
                 self._world.check()
             except BaseException:
                 self._has_failed = True

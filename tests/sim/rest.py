@@ -5,7 +5,20 @@ from collections import Counter
 from typing import Any
 
 from modelinfer_controller.api import well_known
-from sim.facts import NAME, NATIVE, PODS, REVISIONS, SERVICES, VOLCANO, Facts, Object, Pod, resolve_budget
+from sim.facts import (
+    NAME,
+    NATIVE,
+    PODS,
+    REVISIONS,
+    SERVICES,
+    VOLCANO,
+    Facts,
+    Object,
+    Pod,
+    condition,
+    resolve_budget,
+    wanted_groups,
+)
 
 
 def check_at_rest(facts: Facts, *, has_volcano: bool, has_native_gang: bool) -> None:
@@ -18,12 +31,21 @@ def check_at_rest(facts: Facts, *, has_volcano: bool, has_native_gang: bool) -> 
         return
     spec, pods = model["spec"], facts.pods_by_group()
     update = facts.update_revision()
-    shapes = {group: _shape(facts, spec, group, pods.get(group, []), update) for group in range(spec["replicas"])}
+    shapes = {group: _shape(facts, spec, group, pods.get(group, []), update) for group in _expected(facts, pods)}
     _check_pods(pods, shapes, spec)
     _check_services(facts, shapes)
     _check_pod_groups(facts, spec, shapes, pods, has_volcano=has_volcano, has_native_gang=has_native_gang)
     _check_revisions(facts, spec, pods, update)
     _check_status(model, shapes, pods, update)
+
+
+def _expected(facts: Facts, pods: dict[int, list[Pod]]) -> list[int]:
+    """Those of the spec, and while an update is held up the surge that it had made."""
+    spec = facts.spec
+    replicas, most_surge = wanted_groups(spec), resolve_budget(spec)[1]
+    is_held = not spec.get("suspend") and (bool(spec.get("paused")) or facts.is_halted)
+    surge = [group for group in range(replicas, replicas + most_surge) if group in pods]
+    return [*range(replicas), *(surge if is_held else ())]
 
 
 def _is_labelled(obj: Object) -> bool:
@@ -53,12 +75,13 @@ class Shape:
 
 
 def _shape(facts: Facts, spec: Object, group: int, pods: list[Pod], update: str) -> Shape:
-    partition = resolve_budget(spec)[2]
+    partition, goal = resolve_budget(spec)[2], facts.goal_revision()
     revisions = {pod.revision for pod in pods}
     assert len(revisions) <= 1, f"group {group} is of several revisions: {revisions}"
     wanted = {role["name"]: role["replicas"] for role in spec["template"]["roles"]}
-    if group >= partition:
-        assert revisions <= {update}, f"group {group} is at {revisions}, not at the update revision {update}"
+    if group >= partition and not spec.get("paused") and not facts.is_halted:
+        assert revisions <= {goal}, f"group {group} is at {revisions}, not at {goal}"
+    if group >= partition and (revisions == {update} or (not revisions and goal == update)):
         return Shape(update, spec["template"]["roles"], wanted, is_current=True)
     model = facts.model or {}
     revision = next(iter(revisions), model["status"]["currentRevision"])  # a held group of no pods has none to show
@@ -87,6 +110,7 @@ def _check_pods(pods: dict[int, list[Pod]], shapes: dict[int, Shape], spec: Obje
     for group in pods.values():
         for pod in group:
             _check_labels(pod, spec)
+            assert not pod.is_draining, f"{pod.name} drains"
 
 
 def _check_labels(pod: Pod, spec: Object) -> None:
@@ -96,6 +120,10 @@ def _check_labels(pod: Pod, spec: Object) -> None:
     assert own[well_known.ROLE].lower() == pod.role
     assert own[well_known.ROLE_ID].lower() == f"{pod.role}-{pod.instance}"
     assert own.get(well_known.ENTRY) == ("true" if pod.index == 0 else None)
+    assert own[well_known.GROUP_INDEX] == str(pod.group)
+    assert own[well_known.WORKER_INDEX] == str(pod.index)
+    if "drain" in spec["template"]:
+        assert own.get(well_known.SERVING) == "true", f"{pod.name} does not serve"
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
@@ -171,7 +199,8 @@ def _check_pod_groups(
 
 def _check_revisions(facts: Facts, spec: Object, pods: dict[int, list[Pod]], update: str) -> None:
     stored = {one["metadata"]["name"] for one in facts.owned(REVISIONS)}
-    in_use = {update} | {pod.revision for group in pods.values() for pod in group}
+    recorded = {one["revision"] for one in facts.status.get("groups", {}).values() if one.get("suspended")}
+    in_use = {update} | {pod.revision for group in pods.values() for pod in group} | recorded
     assert in_use <= stored, f"revisions {in_use - stored} are used and not stored"
     # The revision that the last rollout started from may be kept beside the 10 newest unused.
     assert len(stored - in_use) <= 11, f"{len(stored - in_use)} unused revisions are kept"
@@ -190,13 +219,12 @@ def _plain(role: Object) -> Any:
 
 def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[Pod]], update: str) -> None:
     status, generation = model["status"], model["metadata"]["generation"]
-    replicas = model["spec"]["replicas"]
     by_revision = Counter(next(iter(group)).revision for group in pods.values() if group)
     expected = {
         "observedGeneration": generation,
         "replicas": sum(bool(group) for group in pods.values()),
         "updatedReplicas": by_revision[update],
-        "availableReplicas": replicas,
+        "availableReplicas": len(shapes),
         "updateRevision": update,
         "labelSelector": f"{well_known.NAME}={NAME},{well_known.GROUP_LEADER}=true",
     }
@@ -207,21 +235,45 @@ def _check_status(model: Object, shapes: dict[int, Shape], pods: dict[int, list[
     leaders = [p for group in pods.values() for p in group if _is_leader(p)]
     with_leader = sum(shape.counts[shape.roles[0]["name"]] > 0 for shape in shapes.values())
     assert len(leaders) == with_leader == len({pod.group for pod in leaders}), "not one leader for each group"
-    _check_conditions(status["conditions"], generation)
+    _check_conditions(model, generation)
 
 
 def _is_leader(pod: Pod) -> bool:
     return bool(pod.object["metadata"]["labels"].get(well_known.GROUP_LEADER) == "true")
 
 
-def _check_conditions(conditions: list[Object], generation: int) -> None:
+def _check_conditions(model: Object, generation: int) -> None:
+    conditions = model["status"]["conditions"]
     by_type = {one["type"]: one for one in conditions}
     assert len(by_type) == len(conditions), "a condition is there twice"
-    for type_, status in (("Available", "True"), ("Progressing", "False"), ("UpdateInProgress", "False")):
-        assert by_type[type_]["status"] == status, by_type[type_]
+    for type_, (status, reason) in _verdicts(model).items():
+        found = by_type.get(type_, {"status": "", "reason": ""})
+        assert found["status"] == status, f"{type_}: {found}, expected {status}"
+        assert reason in ("", found["reason"]), f"{type_}: {found}, expected {reason}"
     for one in conditions:
         assert one["status"] in ("True", "False")
         assert re.fullmatch("[A-Z][A-Za-z0-9]*", one["reason"]), one
         assert one["message"]
         assert one["observedGeneration"] == generation, one
         assert one["lastTransitionTime"]
+
+
+def _verdicts(model: Object) -> dict[str, tuple[str, str]]:
+    """Type -> (status, reason or "" for any); status "" where the condition is not to be there."""
+    spec, status = model["spec"], model["status"]
+    good = {"Available": ("True", ""), "Progressing": ("False", ""), "UpdateInProgress": ("False", "")}
+    if spec.get("suspend"):
+        return {**good, "Available": ("False", "Suspended"), "Ready": ("False", "Suspended"), "Suspended": ("True", "")}
+    if condition(model, "Stalled").get("reason") == "ProgressDeadlineExceeded":
+        failed = ("False", "ProgressDeadlineExceeded")
+        return {"Available": ("True", ""), "Progressing": failed, "Ready": failed}
+    if status.get("failedRevision"):
+        return {**good, "Ready": ("False", "RolledBack"), "Stalled": ("True", "RolledBack")}
+    if spec.get("paused") and condition(model, "UpdateInProgress")["status"] == "True":
+        return {
+            "Available": ("True", ""),
+            "Progressing": ("False", "Paused"),
+            "Ready": ("False", "Paused"),
+            "Stalled": ("", ""),
+        }
+    return {**good, "Ready": ("True", ""), "Stalled": ("", "")}

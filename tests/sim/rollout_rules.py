@@ -1,13 +1,15 @@
-"""The availability rule, the pace rule and the partition, checked at every pod that the controller takes down.
+"""The availability rule, the pace rule, the partition, the pause and the halt, checked at every pod that the controller
+takes down: where it drains, from the patch on that begins the drain.
 
 Only take-downs of a rollout are judged: a group that had trouble of its own (a pod failed, restarted, was deleted by
 somebody) may be rebuilt at any time, and is left out until none of the pods of that time are there.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from modelinfer_controller.simulator.apiserver.store import ChangeType
-from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, resolve_budget
+from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, resolve_budget, wanted_groups
 from sim.journal import CONTROLLER, Entry
 from sim.world import World
 
@@ -58,6 +60,8 @@ class RolloutRules:
                 self._taken.pop(after.group, None)  # it is gone, and made anew
             if before is not None and not before.is_terminating and (after is None or after.is_terminating):
                 self._taken_down(before, entry)
+            elif before is not None and after is not None and before.is_draining != after.is_draining:
+                self._drain_changed(before, after, entry)
             return
         if before is None:
             return
@@ -66,6 +70,25 @@ class RolloutRules:
         has_trouble = after is None or after.has_failed or after.is_terminating
         if has_trouble and not before.is_terminating:
             self._trouble(before.group, [*self.facts.pods_by_group().get(before.group, []), before])
+
+    def _drain_changed(self, before: Pod, after: Pod, entry: Entry) -> None:
+        if after.is_draining:
+            self._taken_down(before, entry)
+        else:
+            self._taken.pop(after.group, None)
+            self._excused.pop(after.group, None)
+
+    def is_taken(self, group: int) -> bool:
+        """Whether a rollout has taken it down, and it is not made anew yet."""
+        return group in self._taken
+
+    def has_trouble(self, group: int, pods: list[Pod]) -> bool:
+        """Whether one of these pods is of a time when the group had trouble of its own."""
+        return bool(self._troubled.get(group, set()) & {pod.uid for pod in pods})
+
+    def lost_readiness_at(self, pod: Pod) -> float:
+        """When it was last taken from it by somebody else than the controller; before all time if never."""
+        return self._ready_until.get(pod.uid, float("-inf"))
 
     def _trouble(self, group: int, pods: list[Pod]) -> None:
         self._troubled.setdefault(group, set()).update(pod.uid for pod in pods)
@@ -78,13 +101,14 @@ class RolloutRules:
 
     def _taken_down(self, pod: Pod, entry: Entry) -> None:
         """The controller has just begun to delete this pod, which is now terminating or gone."""
-        spec, update = self.facts.spec, self.facts.update_revision()
+        spec, goal = self.facts.spec, self.facts.goal_revision()
         groups = self.facts.pods_by_group()
         group = [*(p for p in groups.get(pod.group, []) if p.uid != pod.uid), pod]
         self._forget_excused(groups)
-        if not self.is_strict or pod.group >= spec["replicas"] or pod.revision == update or pod.group == self.spoilt:
+        if not self.is_strict or pod.group >= wanted_groups(spec) or pod.revision == goal or pod.group == self.spoilt:
             return
-        if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec):
+        is_held = bool(spec.get("paused")) or self.facts.is_halted
+        if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec, is_held=is_held):
             return
         if self._is_troubled(pod.group, group):
             self._excused[pod.group] = entry.time
@@ -92,9 +116,10 @@ class RolloutRules:
         most_unavailable, most_surge, partition = resolve_budget(spec)
         where = f"{entry.time:.3f} s: {pod.name} of {pod.revision} is taken down"
         assert pod.group >= partition, f"{where}: the partition {partition} holds its group"
+        assert not is_held, f"{where}: the update is paused or halted"
         self.judged += 1
         others = {number: pods for number, pods in groups.items() if number != pod.group}
-        if self._is_available(group, spec):
+        if self._is_available(group, spec, just_now=True):
             staying = [number for number, pods in others.items() if self._is_available(pods, spec)]
             enough = spec["replicas"] - most_unavailable
             assert len(staying) >= enough, f"{where}: {sorted(staying)} stay available, {enough} must"
@@ -102,7 +127,7 @@ class RolloutRules:
         moving = [
             number
             for number in {*range(spec["replicas"]), *extra} - {pod.group}
-            if self._is_moving(number, groups.get(number, []), update, spec)
+            if self._is_moving(number, groups.get(number, []), goal, spec)
         ]
         limit = most_unavailable + most_surge
         assert len(moving) < limit, f"{where}: {sorted(moving)} are on their way already, at most {limit} may be"
@@ -110,28 +135,34 @@ class RolloutRules:
 
     def _forget_excused(self, groups: dict[int, list[Pod]]) -> None:
         for number, since in list(self._excused.items()):
-            if since < self.world.now and not any(p.is_terminating for p in groups.get(number, [])):
+            if since < self.world.now and not any(p.is_terminating or p.is_draining for p in groups.get(number, [])):
                 del self._excused[number]
 
-    def _is_moving(self, number: int, pods: list[Pod], update: str, spec: Object) -> bool:
-        """Not available, and at the update revision or on its way to it."""
+    def _is_moving(self, number: int, pods: list[Pod], goal: str, spec: Object) -> bool:
+        """Not available, and at the goal revision or on its way to it."""
         if number in self._taken:
             return True
         live = [p for p in pods if not p.is_terminating]
         if not live and number in self._troubled:
             return False  # all of it was deleted by somebody: it may be on its way back to where it was
-        return all(p.revision == update for p in live) and not self._is_available(pods, spec)
+        return all(p.revision == goal for p in live) and not self._is_available(pods, spec)
 
-    def _is_available(self, pods: list[Pod], spec: Object) -> bool:
-        """By the smaller of what the spec says and what the group has: a waiting group is not scaled."""
+    def _is_available(self, pods: list[Pod], spec: Object, *, just_now: bool = False) -> bool:
+        """By the smaller of what the spec says and what the group has: a waiting group is not scaled. just_now: only if
+        it was so a second ago too, as far as time alone makes it available."""
         pods = [self._at_its_best(pod) for pod in pods]
+        ready_before = self.world.cluster.clock.now() - timedelta(
+            seconds=spec.get("minReadySeconds", 0) + (1 if just_now and spec.get("minReadySeconds") else 0)
+        )
         live = [pod for pod in pods if not pod.is_terminating]
         if not live:
             return not any(role["replicas"] for role in spec["template"]["roles"])
         revision = live[0].revision
         roles = self.facts.revision_data(revision).get("roles") or []
         worker_count = {role["name"].lower(): role.get("workerReplicas") or 0 for role in roles}
-        complete = complete_instances((pod for pod in live if pod.revision == revision), worker_count)
+        serving = (pod for pod in live if pod.revision == revision and not pod.is_draining)
+        long_ready = (pod for pod in serving if _ready_since(pod) <= ready_before)
+        complete = complete_instances(long_ready, worker_count)
         minimums = (spec["template"].get("gangSchedule") or {}).get("minRoleReplicas") or {}
         wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
         for role in roles:
@@ -139,7 +170,7 @@ class RolloutRules:
             existing = len({pod.instance for pod in live if pod.role == name})
             needed = (
                 min(wanted.get(name, existing), existing)
-                if revision != self.facts.update_revision()
+                if revision != self.facts.goal_revision()
                 else (wanted.get(name, existing))
             )
             if len(complete[name]) < min(minimums.get(role["name"], needed), needed):
@@ -154,7 +185,12 @@ class RolloutRules:
         return Pod(**{**values, "is_ready": True, "is_terminating": False})
 
 
-def _is_scaled_away(pod: Pod, spec: Object) -> bool:
+def _ready_since(pod: Pod) -> datetime:
+    return datetime.fromisoformat(pod.ready_since) if pod.ready_since else datetime.min.replace(tzinfo=UTC)
+
+
+def _is_scaled_away(pod: Pod, spec: Object, *, is_held: bool) -> bool:
+    """is_held: no group waits for its turn, so that each follows the spec's role replicas."""
     wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
     partition = resolve_budget(spec)[2]
-    return pod.group < partition and pod.instance >= wanted.get(pod.role, 0)
+    return (is_held or pod.group < partition) and pod.instance >= wanted.get(pod.role, 0)
