@@ -58,6 +58,8 @@ class Reason(StrEnum):
     # Events alone
     REBUILDING = "Rebuilding"
     BACK_OFF = "BackOff"
+    GROUP_UNAVAILABLE = "GroupUnavailable"
+    GROUP_AVAILABLE = "GroupAvailable"
     ROLLOUT_STARTED = "RolloutStarted"
     ROLLOUT_COMPLETED = "RolloutCompleted"
     SCALING = "Scaling"

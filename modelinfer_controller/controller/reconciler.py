@@ -23,7 +23,7 @@ from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.planning.actions import Event, Plan
 from modelinfer_controller.planning.cause import Failures, failure_text
 from modelinfer_controller.planning.decide import Decision, decide
-from modelinfer_controller.planning.events import events_of
+from modelinfer_controller.planning.events import Before, events_of
 from modelinfer_controller.planning.observed import Owner
 from modelinfer_controller.planning.status import invalid_status, status_of
 
@@ -34,7 +34,10 @@ COOLDOWN_THRESHOLD = 0.005  # seconds
 
 
 class EventRecorder(Protocol):
-    def record(self, stored: ModelInfer, events: tuple[Event, ...]) -> None:
+    def before(self, key: ObjectName) -> Before | None:
+        """What `record` was given last."""
+
+    def record(self, stored: ModelInfer, events: tuple[Event, ...], now: Before | None = None) -> None:
         """Tell the user, once for each thing. Must not block or raise."""
 
     def forget(self, key: ObjectName) -> None:
@@ -143,7 +146,9 @@ class Reconciler:
             execution.has_written or self._has_pending(stored.metadata.object_name)
         )
         self._status.enqueue(stored, status, is_superseded=is_superseded)
-        self._events.record(stored, (*events_of(decision, status), *_failure_events(failures)))
+        before = self._events.before(stored.metadata.object_name)
+        events, now = events_of(decision, status, failures, before)
+        self._events.record(stored, (*events, *_failure_events(failures)), now)
         first = next(iter(failures.values()), ApiFailure("", ""))
         return Result(
             requeue_after=self._wait(decision, execution, pacing),

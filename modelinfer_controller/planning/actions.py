@@ -129,11 +129,15 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something the user should hear of as an Event on the ModelInfer. type is "Normal" or "Warning"."""
+    """Something the user should hear of as an Event on the ModelInfer. type is "Normal" or "Warning".
+
+    group: where set, it is told once until that group is available again.
+    """
 
     type: str
     reason: str
     message: str
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

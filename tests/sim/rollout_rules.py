@@ -1,5 +1,6 @@
-"""The availability rule, the pace rule, the partition, the pause and the halt, checked at every pod that the controller
-takes down: where it drains, from the patch on that begins the drain.
+"""The rules of a rollout, checked at every pod that the controller takes down: from the patch on that begins its drain.
+
+These are the availability rule, the pace rule, the partition, the pause and the halt.
 
 Only take-downs of a rollout are judged: a group that had trouble of its own (a pod failed, restarted, was deleted by
 somebody) may be rebuilt at any time, and is left out until none of the pods of that time are there.
@@ -148,8 +149,10 @@ class RolloutRules:
         return all(p.revision == goal for p in live) and not self._is_available(pods, spec)
 
     def _is_available(self, pods: list[Pod], spec: Object, *, just_now: bool = False) -> bool:
-        """By the smaller of what the spec says and what the group has: a waiting group is not scaled. just_now: only if
-        it was so a second ago too, as far as time alone makes it available."""
+        """By the smaller of what the spec says and what the group has: a waiting group is not scaled.
+
+        just_now: only if it was so a second ago too, as far as time alone makes it available.
+        """
         pods = [self._at_its_best(pod) for pod in pods]
         ready_before = self.world.cluster.clock.now() - timedelta(
             seconds=spec.get("minReadySeconds", 0) + (1 if just_now and spec.get("minReadySeconds") else 0)

@@ -182,7 +182,7 @@ class World:
     def events(self) -> tuple[Event, ...]:
         """What a pass would tell the user now."""
         decision = self.decide()
-        return events_of(decision, status_of(decision, self.failures))
+        return events_of(decision, status_of(decision, self.failures), self.failures, None)[0]
 
     def goal_revision(self) -> str:
         return self.decide().rules.goal
