@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kubectl.model.access import connected, namespace_of
 from modelinfer_controller.kubectl.model.fleet import Fleet, fleet_of, read_fleet
-from modelinfer_controller.kubectl.model.follow import Follower
 from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags, failure
 from modelinfer_controller.kubectl.model.label_selector import matches
 from modelinfer_controller.kubectl.render.fleet import fleet_lines, top_lines
@@ -16,6 +16,9 @@ from modelinfer_controller.kubectl.render.output import show
 from modelinfer_controller.kubectl.render.screen import Screen
 from modelinfer_controller.kubectl.render.terminal import Terminal, terminal_of
 from modelinfer_controller.kubectl.verbs.waiting import change_or_key
+
+if TYPE_CHECKING:
+    from modelinfer_controller.kubectl.model.follow import Follower
 
 TICK = 2.0  # seconds
 
@@ -56,7 +59,7 @@ async def watch_fleet(flags: ClusterFlags, chosen: Chosen, *, with_sums: bool) -
                 await change_or_key(follower.wait(TICK), screen.changed)
 
 
-def _fleet(follower: Follower, chosen: Chosen) -> Fleet:
+def _fleet(follower: "Follower", chosen: Chosen) -> Fleet:
     found = [
         snapshot
         for snapshot in follower.snapshots()
