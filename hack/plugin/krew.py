@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from plugin.platforms import PYTHONS, Platform
+
 NAME = "modelinfer"
 HOME = "https://github.com/volcano-sh/modelinfer-controller"
 
 
-def manifest(archive: Path, version: str, os_name: str, arch: str) -> dict[str, Any]:
-    """archive: the tar.gz with the plugin in it, as it is published; one platform."""
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+def manifest(archives: Mapping[Platform, Path], version: str) -> dict[str, Any]:
+    """archives: the tar.gz with the plugin in it, as it is published, of each platform."""
     return {
         "apiVersion": "krew.googlecontainertools.github.com/v1alpha2",
         "kind": "Plugin",
@@ -22,21 +24,23 @@ def manifest(archive: Path, version: str, os_name: str, arch: str) -> dict[str, 
         "spec": {
             "version": f"v{version}",
             "homepage": HOME,
-            "shortDescription": "Say what is wrong with a ModelInfer, why, and what is next",
+            "shortDescription": "Explain, plan and follow ModelInfers",
             "description": "Shows ModelInfers, says why groups are not available, and plans and follows rollouts.\n",
-            "caveats": "Needs the Python that its platform's entry names.\n",
-            "platforms": [
-                {
-                    "selector": {"matchLabels": {"os": os_name, "arch": arch}},
-                    "uri": f"{HOME}/releases/download/v{version}/{archive.name}",
-                    "sha256": digest,
-                    "bin": "kubectl-modelinfer",
-                    "files": [{"from": "kubectl-modelinfer", "to": "."}, {"from": "LICENSE", "to": "."}],
-                }
-            ],
+            "caveats": f"Needs Python {PYTHONS[0]} to {PYTHONS[-1]} as python3 on the PATH, and nothing else.\n",
+            "platforms": [_platform(one, archive, version) for one, archive in archives.items()],
         },
     }
 
 
-def write(archive: Path, version: str, os_name: str, arch: str, target: Path) -> None:
-    target.write_text(yaml.safe_dump(manifest(archive, version, os_name, arch), sort_keys=False), encoding="utf-8")
+def _platform(platform: Platform, archive: Path, version: str) -> dict[str, Any]:
+    return {
+        "selector": {"matchLabels": {"os": platform.os_name, "arch": platform.arch}},
+        "uri": f"{HOME}/releases/download/v{version}/{archive.name}",
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "bin": "kubectl-modelinfer",
+        "files": [{"from": "kubectl-modelinfer", "to": "."}, {"from": "LICENSE", "to": "."}],
+    }
+
+
+def write(archives: Mapping[Platform, Path], version: str, target: Path) -> None:
+    target.write_text(yaml.safe_dump(manifest(archives, version), sort_keys=False), encoding="utf-8")

@@ -158,9 +158,15 @@ def crd_path() -> Path:
     return found
 
 
-def bundled_spec_schema() -> Mapping[str, Any]:
+def read_crd() -> dict[str, Any]:
+    """Raises Exit where it is not part of the installation."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    definition = yaml.load(crd_path().read_text(encoding="utf-8"), Loader=loader)
+    definition: dict[str, Any] = yaml.load(crd_path().read_text(encoding="utf-8"), Loader=loader)
+    return definition
+
+
+def bundled_spec_schema() -> Mapping[str, Any]:
+    definition = read_crd()
     (version,) = (one for one in definition["spec"]["versions"] if one["name"] == modelinfer.API_VERSION.split("/")[1])
     schema: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema

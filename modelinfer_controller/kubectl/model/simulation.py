@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import Any
 
 from modelinfer_controller.api import modelinfer
@@ -17,7 +18,8 @@ from modelinfer_controller.kube.client import JSON_PATCH, Client
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.kubectl.model.kubeconfig import failure
-from modelinfer_controller.kubectl.model.manifest import Manifest, crd_path
+from modelinfer_controller.kubectl.model.manifest import Manifest, read_crd
+from modelinfer_controller.kubectl.model.snapshot import decode_spec
 from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.pod_identity import parse_pod_name
@@ -177,13 +179,36 @@ async def simulate(scenario: Scenario) -> Timeline:
 
 
 def _cluster(scenario: Scenario) -> SimulatedControlPlane:
-    crd = crd_path()
+    nodes, definition = _shapes(scenario), definition_of(has_cel=find_spec("cel") is not None)
     try:
         return SimulatedControlPlane(
-            scenario.seed, nodes=_shapes(scenario), definitions=[crd], script=lambda pod: _behaviour(pod, scenario)
+            scenario.seed, nodes=nodes, definitions=[definition], script=lambda pod: _behaviour(pod, scenario)
         )
     except (StatusError, Unsupported) as error:
         raise failure(f"cannot simulate: {error}") from error
+
+
+def definition_of(*, has_cel: bool) -> dict[str, Any]:
+    """The CRD; without its rules where nothing evaluates CEL, as in the plugin's single file."""
+    definition: dict[str, Any] = read_crd() if has_cel else _without_rules(read_crd())
+    return definition
+
+
+def _without_rules(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_rules(each) for key, each in value.items() if key != "x-kubernetes-validations"}
+        case list():
+            return [_without_rules(each) for each in value]
+        case _:
+            return value
+
+
+def _require_valid(manifest: Manifest) -> None:
+    """By the controller's own rules, which are those of the CRD. Raises Exit."""
+    _, violations = decode_spec(json.dumps(manifest.spec).encode(), manifest.name)
+    if violations:
+        raise failure(f"the manifest of {manifest.name} is refused: {'; '.join(map(str, violations))}")
 
 
 def _shapes(scenario: Scenario) -> list[NodeShape]:
@@ -216,6 +241,7 @@ async def _play(scenario: Scenario, cluster: SimulatedControlPlane, watcher: _Wa
 
 async def _apply(client: Client, manifest: Manifest, *, is_first: bool) -> int:
     """The generation that it made."""
+    _require_valid(manifest)
     body: dict[str, Any] = {
         "apiVersion": modelinfer.API_VERSION,
         "kind": modelinfer.KIND,

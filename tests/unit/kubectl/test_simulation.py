@@ -10,10 +10,12 @@ import pytest
 from clusters import role, spec
 
 from modelinfer_controller.exits import Exit
+from modelinfer_controller.kubectl.model import simulation
 from modelinfer_controller.kubectl.model.manifest import Manifest
 from modelinfer_controller.kubectl.model.simulation import GroupFailure, Scenario, Timeline, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
 from modelinfer_controller.kubectl.render.simulation_plot import plot
+from modelinfer_controller.simulator.apiserver import cel_rules
 from modelinfer_controller.simulator.virtual_time import run
 
 
@@ -50,6 +52,14 @@ def test_the_same_seed_takes_the_same_course() -> None:
     first, same, other = (simulation_of(play(manifest(), seed=seed, **spread)) for seed in (1, 1, 2))
     assert first == same
     assert first != other
+
+
+def test_without_a_library_for_cel_the_controllers_own_rules_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cel_rules, "cel", None)
+    monkeypatch.setattr(simulation, "find_spec", lambda name: None)
+    assert simulation_of(play(manifest())).is_finished
+    with pytest.raises(Exit, match=r"is refused: .*maxUnavailable"):
+        play(manifest(maxUnavailable=0, maxSurge=0))
 
 
 def test_a_manifest_that_is_refused_is_one_line() -> None:
