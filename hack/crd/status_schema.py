@@ -57,6 +57,8 @@ DESCRIPTIONS: Final[dict[type, dict[str, str]]] = {
         "attempt": "The number of the recreation in a row; the back-off grows with it.",
         "at": "When the recreation was decided.",
         "complete": "Whether every pod of the scope has existed since.",
+        "movedFrom": "The leaving nodes that the scope was handed over from. It is not handed over from them again "
+        "before they are schedulable again.",
     },
     UpdateProgress: {
         "": "The clock of spec.progressDeadlineSeconds.",

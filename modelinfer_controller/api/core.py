@@ -203,8 +203,55 @@ class PodGroup(KubeObject, frozen=True):
     status: PodGroupStatus = PodGroupStatus()
 
 
+class Taint(WireStruct, frozen=True):
+    key: str = ""
+    effect: str = ""
+    time_added: datetime | None = None
+
+
+class NodeSpec(WireStruct, frozen=True):
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeStatus(WireStruct, frozen=True):
+    conditions: tuple[Condition, ...] = ()
+
+
 class Node(KubeObject, frozen=True):
-    """Identity and labels only: what a topology domain is read from."""
+    """Labels are what a topology domain is read from; the rest, what says that a node leaves or does not answer."""
+
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def ready(self) -> Condition | None:
+        return next((condition for condition in self.status.conditions if condition.type == "Ready"), None)
+
+    @property
+    def is_ready(self) -> bool:
+        """A node that says nothing of it, as before its first heartbeat, is taken for ready."""
+        return self.ready is None or self.ready.status == "True"
+
+    @property
+    def not_ready_since(self) -> datetime | None:
+        return self.ready.last_transition_time if self.ready is not None and not self.is_ready else None
+
+
+class LabelSelector(WireStruct, frozen=True):
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[Any, ...] = ()
+
+
+class PodDisruptionBudgetSpec(WireStruct, frozen=True):
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    selector: LabelSelector = LabelSelector()
+    unhealthy_pod_eviction_policy: str = ""
+
+
+class PodDisruptionBudget(KubeObject, frozen=True):
+    spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
 
 
 class Event(KubeObject, frozen=True):

@@ -50,6 +50,13 @@ class Reason(StrEnum):
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     ROLLED_BACK = "RolledBack"
     SUSPENDED = "Suspended"
+    HANDING_OVER = "HandingOver"
+
+    # HandOver
+    EVICTIONS_WAIT = "EvictionsWait"
+    NODES_FORBIDDEN = "NodesForbidden"
+    NODES_NOT_READ = "NodesNotRead"
+    BUDGETS_FORBIDDEN = "BudgetsForbidden"
 
     # GangScheduling
     POD_GROUPS_IN_USE = "PodGroupsInUse"

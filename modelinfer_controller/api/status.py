@@ -20,12 +20,16 @@ class RecreationRecord(WireStruct, frozen=True, omit_defaults=True):
     Pods of the scope whose incarnation annotation is below `incarnation` are to be deleted; none is made before they
     are gone. The record is removed after ten healthy minutes, which resets the back-off. The first release also wrote a
     sentence, `cause`; it is read over.
+
+    moved_from: the leaving nodes that the scope was handed over from. They stay here until they are schedulable again
+    or gone, so that nothing is moved twice for one cordon. A hand-over is no attempt.
     """
 
     incarnation: int = 0
     attempt: int = 0  # 1-based; what the back-off grows with
     at: datetime | None = None  # when the recreation was decided
     is_complete: bool = msgspec.field(default=False, name="complete")  # every pod of the scope has existed since
+    moved_from: tuple[str, ...] = ()
 
 
 class GroupRecord(WireStruct, frozen=True, omit_defaults=True):

@@ -100,6 +100,7 @@ async def _run_with(transport: AiohttpTransport, settings: Settings, stop: async
         clock=SystemClock(),
         random=random.Random(),
         namespaces=settings.namespace,
+        leaving_taints=settings.leaving_taint,
         workers=settings.workers,
         max_in_flight=settings.max_in_flight,
         processor_time=time.thread_time,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from modelinfer_controller.api.duration import Duration
 from modelinfer_controller.app.metrics.scope import HistogramScope
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 
 ENVIRONMENT_PREFIX = "MODELINFER_CONTROLLER_"
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
@@ -73,6 +74,11 @@ class Settings(BaseModel):
         256, ge=1, le=4096, description="How many ModelInfers are reconciled at the same time, of one namespace half."
     )
     max_in_flight: int = Field(64, ge=1, le=1024, description="How many writes may be under way, but for statuses.")
+    leaving_taint: Names = Field(
+        LEAVING_TAINTS,
+        description="The key of a taint that says that a node leaves, may be given several times; nodes that are "
+        "cordoned leave too.",
+    )
     kube_api_qps: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Requests to the API server a second; 0 is no limit of our own."
     )

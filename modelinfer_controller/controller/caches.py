@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.api.core import ControllerRevision, KubeObject, Pod, PodGroup, Service
+from modelinfer_controller.api.core import (
+    ControllerRevision,
+    KubeObject,
+    Node,
+    Pod,
+    PodDisruptionBudget,
+    PodGroup,
+    Service,
+)
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
@@ -13,24 +21,37 @@ from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.cache.discovered_informer import DiscoveredInformer
 from modelinfer_controller.kube.cache.factory import SharedInformerFactory
 from modelinfer_controller.kube.cache.informer import SharedInformer
-from modelinfer_controller.kube.cache.store import by_controller_uid
+from modelinfer_controller.kube.cache.store import Indexers, by_controller_uid
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.expectations import Expectations
-from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, PODS, SERVICES, Resource
+from modelinfer_controller.kube.resource import (
+    CONTROLLER_REVISIONS,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from modelinfer_controller.kube.tasks import run_all
 from modelinfer_controller.planning.observed import GangSupport
 from modelinfer_controller.planning.revision import GangScheduler
 
 T = TypeVar("T", bound=KubeObject)
 
+NO_INDEXERS: Indexers[Any] = {}
 BY_CONTROLLER = "controller"  # index: the UID of the controller reference
+BY_NODE = "node"  # index of pods: the name of their node
 BY_NAME_LABEL = "name-label"  # index: (namespace, value of our name label)
 
 
 def by_name_label(obj: KubeObject) -> Iterable[Hashable]:
     name = obj.metadata.labels.get(well_known.NAME)
     return () if name is None else ((obj.metadata.namespace, name),)
+
+
+def by_node(pod: Pod) -> Iterable[Hashable]:
+    return (pod.spec.node_name,) if pod.spec.node_name else ()
 
 
 def controller_uid(obj: KubeObject) -> str | None:
@@ -60,7 +81,10 @@ class OwnedCache(Generic[T]):
 
 @dataclass(frozen=True)
 class Caches:
-    """Every informer of the controller. `model_infers` is whole; of all other kinds only what bears our label."""
+    """Every informer of the controller. `model_infers` and `nodes` are whole; of other kinds only what bears our label.
+
+    Nodes, PodDisruptionBudgets and PodGroups may not be served, or not be ours to read: nothing waits for them.
+    """
 
     model_infers: SharedInformer[ModelInfer]
     own_model_infers: Expectations[ModelInfer, str]
@@ -69,6 +93,9 @@ class Caches:
     revisions: OwnedCache[ControllerRevision]
     pod_groups: Mapping[GangScheduler, OwnedCache[PodGroup]]
     discovered: Mapping[GangScheduler, DiscoveredInformer[PodGroup]]
+    disruption_budgets: OwnedCache[PodDisruptionBudget]
+    discovered_budgets: DiscoveredInformer[PodDisruptionBudget]
+    nodes: DiscoveredInformer[Node]
 
     def model_infer(self, key: ObjectName) -> ModelInfer | None:
         """In its newest known state, own status writes included."""
@@ -80,7 +107,7 @@ class Caches:
 
     @property
     def informers(self) -> tuple[SharedInformer[Any] | DiscoveredInformer[Any], ...]:
-        return (*self.required_informers, *self.discovered.values())
+        return (*self.required_informers, *self.discovered.values(), self.discovered_budgets, self.nodes)
 
     @property
     def has_synced(self) -> bool:
@@ -102,7 +129,7 @@ class Caches:
         return GangSupport(volcano.is_served, kubernetes.is_served, volcano.problem, kubernetes.problem)
 
     def children(self) -> tuple[OwnedCache[Any], ...]:
-        return (self.pods, self.services, self.revisions, *self.pod_groups.values())
+        return (self.pods, self.services, self.revisions, self.disruption_budgets, *self.pod_groups.values())
 
 
 def build_caches(
@@ -111,38 +138,44 @@ def build_caches(
     *,
     random: Random,
     clock: Clock,
-    on_gang_support_changed: Callable[[], None],
+    on_support_changed: Callable[[], None],
 ) -> Caches:
-    """namespaces: those to watch, or none for all."""
+    """namespaces: those to watch, or none for all. on_support_changed(): told when an optional kind comes or goes."""
     factory = SharedInformerFactory(client, random=random, namespaces=namespaces)
     indexers = {BY_CONTROLLER: by_controller_uid, BY_NAME_LABEL: by_name_label}
 
-    def children(resource: Resource[T]) -> OwnedCache[T]:
-        informer = factory.informer(resource, name=resource.plural, label_selector=well_known.NAME, indexers=indexers)
+    def children(resource: Resource[T], more: Indexers[Any] = NO_INDEXERS) -> OwnedCache[T]:
+        informer = factory.informer(
+            resource, name=resource.plural, label_selector=well_known.NAME, indexers={**indexers, **more}
+        )
         return OwnedCache(resource, informer, clock)
+
+    def discovered(resource: Resource[T]) -> DiscoveredInformer[T]:
+        return factory.discovered_informer(
+            resource,
+            label_selector=well_known.NAME,
+            indexers=indexers,
+            on_served_changed=lambda _: on_support_changed(),
+        )
 
     model_infers = factory.informer(MODEL_INFERS, name=MODEL_INFERS.plural, indexers=indexers)
     own_model_infers: Expectations[ModelInfer, str] = Expectations(
         controller_uid, synced_version=model_infers.synced_version, clock=clock
     )
     model_infers.add_event_handler(own_model_infers)
-    discovered = {
-        scheduler: factory.discovered_informer(
-            resource,
-            label_selector=well_known.NAME,
-            indexers=indexers,
-            on_served_changed=lambda _: on_gang_support_changed(),
-        )
-        for scheduler, resource in POD_GROUPS.items()
-    }
+    pod_groups = {scheduler: discovered(resource) for scheduler, resource in POD_GROUPS.items()}
+    budgets = discovered(POD_DISRUPTION_BUDGETS)
     return Caches(
         model_infers=model_infers,
         own_model_infers=own_model_infers,
-        pods=children(PODS),
+        pods=children(PODS, {BY_NODE: by_node}),
         services=children(SERVICES),
         revisions=children(CONTROLLER_REVISIONS),
         pod_groups={
-            scheduler: OwnedCache(POD_GROUPS[scheduler], one.informer, clock) for scheduler, one in discovered.items()
+            scheduler: OwnedCache(POD_GROUPS[scheduler], one.informer, clock) for scheduler, one in pod_groups.items()
         },
-        discovered=discovered,
+        discovered=pod_groups,
+        disruption_budgets=OwnedCache(POD_DISRUPTION_BUDGETS, budgets.informer, clock),
+        discovered_budgets=budgets,
+        nodes=factory.discovered_informer(NODES, on_served_changed=lambda _: on_support_changed()),
     )

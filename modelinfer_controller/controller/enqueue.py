@@ -7,7 +7,7 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.modelinfer import GROUP, KIND
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.caches import Caches
+from modelinfer_controller.controller.caches import BY_NODE, Caches
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.workqueue import WorkQueue
 
@@ -63,6 +63,14 @@ def add_event_handlers(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
 
 
 def enqueue_all(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
-    """For what concerns every ModelInfer: a PodGroup kind that came or went."""
+    """For what concerns every ModelInfer: an optional kind that came or went."""
     for stored in caches.model_infers.store:
         queue.add(stored.metadata.object_name)
+
+
+def enqueue_owners_on(node: str, caches: Caches, queue: WorkQueue[ObjectName]) -> None:
+    """The ModelInfers with a pod on the node."""
+    for pod in caches.pods.informer.store.by_index(BY_NODE, node):
+        controller = pod.metadata.controller
+        if controller is not None and controller.kind == KIND:
+            queue.add(ObjectName(pod.metadata.namespace, controller.name))

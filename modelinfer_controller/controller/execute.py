@@ -96,7 +96,7 @@ class Executor:
         kinds = {type(action) for action in plan.actions}
         first = 1 + min((self._successes[owner.namespace, kind] for kind in kinds), default=0)
         run = _Run(self._attempt, owner, pacing, is_wanted, first)
-        for groups in ((_alone(plan.revisions),), plan.groups, (_alone(plan.expired),)):
+        for groups in ((_alone(plan.revisions),), (_alone(plan.budgets),), plan.groups, (_alone(plan.expired),)):
             await run.carry_out(groups)
         pacing.end()
         return run.execution

@@ -1,6 +1,6 @@
 """From the caches to one frozen snapshot of a ModelInfer's world, in one step without an await."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelinfer_controller.api import well_known
@@ -10,6 +10,7 @@ from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.snapshot import snapshot
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.planning.memo import Memory
+from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes
 from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.pod_view import PodView, view_pod
 from modelinfer_controller.planning.revision import Revision, revision_of
@@ -39,8 +40,9 @@ class Remembered:
 class Observer:
     """Views of pods are kept as long as the pods' states are: an observation costs what has changed since the last."""
 
-    def __init__(self, caches: Caches) -> None:
+    def __init__(self, caches: Caches, nodes: Callable[[], Nodes] = lambda: UNKNOWN_NODES) -> None:
         self._caches = caches
+        self._nodes = nodes
         self._views: dict[ObjectName, tuple[Pod, PodView | None]] = {}
         self._remembered: dict[str, Remembered] = {}
         caches.pods.informer.add_event_handler(self)
@@ -63,7 +65,16 @@ class Observer:
             uids = {one.uid for one in observed.revisions}
             remembered.decoded = {uid: one for uid, one in remembered.decoded.items() if uid in uids}
         remembered.revisions = {one.name: one for one in (*observed.revisions, *vanished) if one.name in used}
-        return replace(observed, vanished_revisions=vanished, memory=remembered.memory)
+        budgets = caches.disruption_budgets.of(uid)
+        return replace(
+            observed,
+            vanished_revisions=vanished,
+            memory=remembered.memory,
+            nodes=self._nodes(),
+            disruption_budgets={budget.metadata.name: budget for budget in budgets},
+            can_write_budgets=caches.discovered_budgets.is_served,
+            budget_problem=caches.discovered_budgets.problem,
+        )
 
     def forget(self, uid: str) -> None:
         """The ModelInfer is gone."""

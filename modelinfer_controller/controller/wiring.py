@@ -1,16 +1,17 @@
 """The composition root: every part of the controller, put together over one client."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches, build_caches
-from modelinfer_controller.controller.enqueue import add_event_handlers, enqueue_all
+from modelinfer_controller.controller.enqueue import add_event_handlers, enqueue_all, enqueue_owners_on
 from modelinfer_controller.controller.event_recorder import EventSink, OnceEventRecorder
 from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
 from modelinfer_controller.controller.forget import ForgetDeleted, QuotaWatch
+from modelinfer_controller.controller.node_watch import NodeWatch
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.pacing import Pacing
 from modelinfer_controller.controller.reconciler import DecisionObserver, Reconciler, StatusObserver
@@ -24,6 +25,7 @@ from modelinfer_controller.kube.inflight import FairLimiter
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
 from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 
 MAX_RETRY_DELAY = 60.0  # seconds: how long a fixed quota or webhook goes unnoticed at most
 
@@ -68,6 +70,7 @@ def wire(  # noqa: PLR0913 # what the composition root decides
     namespaces: Sequence[str] = (),
     workers: int = 256,
     max_in_flight: int = 64,
+    leaving_taints: Collection[str] = LEAVING_TAINTS,
     processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),
 ) -> Components:
@@ -83,9 +86,10 @@ def wire(  # noqa: PLR0913 # what the composition root decides
         namespaces,
         random=random,
         clock=clock,
-        on_gang_support_changed=lambda: enqueue_all(caches, queue),
+        on_support_changed=lambda: enqueue_all(caches, queue),
     )
-    observer, pacing = Observer(caches), Pacing(asyncio.get_running_loop().time, clock)
+    nodes = NodeWatch(caches.nodes, leaving_taints, lambda node: enqueue_owners_on(node, caches, queue))
+    observer, pacing = Observer(caches, lambda: nodes.nodes), Pacing(asyncio.get_running_loop().time, clock)
     add_event_handlers(caches, queue)
     writes = Writes(client, caches)
     caches.model_infers.add_event_handler(ForgetDeleted(observer.forget, pacing.forget, writes.forget))

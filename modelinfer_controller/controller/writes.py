@@ -56,6 +56,12 @@ class Writes:
                 await self._patch(caches.revisions, owner, name, uid, {"revision": number})
             case actions.DeleteRevision(name, uid):
                 await self._delete(caches.revisions, owner, name, uid)
+            case actions.CreateDisruptionBudget(name, body):
+                await self._create(caches.disruption_budgets, owner, name, body)
+            case actions.PatchDisruptionBudget(name, uid, patch):
+                await self._patch(caches.disruption_budgets, owner, name, uid, patch)
+            case actions.DeleteDisruptionBudget(name, uid):
+                await self._delete(caches.disruption_budgets, owner, name, uid)
             case actions.CreatePodGroup(_, key, body):
                 await self._create(caches.pod_groups[key.scheduler], owner, key.name, body)
             case actions.PatchPodGroup(_, key, uid, patch):

@@ -64,3 +64,6 @@ NODES = Resource("", "v1", "nodes", "Node", core.Node, namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", core.KubeObject, namespaced=False)
 CORE_EVENTS = Resource("", "v1", "events", "Event", core.Event)
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", core.ControllerRevision)
+POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", core.PodDisruptionBudget
+)

@@ -111,10 +111,34 @@ class DeletePod:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class CreateDisruptionBudget:
+    name: str
+    body: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PatchDisruptionBudget:
+    """A merge patch of what differs in meaning."""
+
+    name: str
+    uid: str
+    patch: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDisruptionBudget:
+    name: str
+    uid: str
+
+
 Action = (
     CreateRevision
     | RenumberRevision
     | DeleteRevision
+    | CreateDisruptionBudget
+    | PatchDisruptionBudget
+    | DeleteDisruptionBudget
     | CreatePodGroup
     | PatchPodGroup
     | DeletePodGroup
@@ -164,12 +188,14 @@ class GroupPlan:
 class Plan:
     """What to do now: first what no group may begin without, then the groups side by side, then what is left over.
 
-    revisions: ControllerRevisions to store or renumber. groups: in order of importance, those with something to do.
+    revisions: ControllerRevisions to store or renumber. budgets: PodDisruptionBudgets, which nothing waits for.
+    groups: in order of importance, those with something to do.
     expired: ControllerRevisions that nothing uses. is_whole: whether these are all groups with something to do, and not
     the first portion of them. wake_at: when to decide again though nothing has changed, or None.
     """
 
     revisions: tuple[Action, ...] = ()
+    budgets: tuple[Action, ...] = ()
     groups: tuple[GroupPlan, ...] = ()
     expired: tuple[Action, ...] = ()
     is_whole: bool = True
@@ -178,7 +204,8 @@ class Plan:
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        return (*self.revisions, *(action for group in self.groups for action in group.actions), *self.expired)
+        of_groups = (action for group in self.groups for action in group.actions)
+        return (*self.revisions, *self.budgets, *of_groups, *self.expired)
 
     @property
     def needs_record(self) -> bool:
@@ -186,11 +213,13 @@ class Plan:
 
 
 def group_of(action: Action) -> int | None:
-    """The ordinal of the group that an action is for, or None for a revision's."""
+    """The ordinal of the group that an action is for, or None where it is of no group."""
     match action:
         case CreatePod() | PatchPodMetadata() | DeletePod():
             return action.identity.group
         case CreateRevision() | RenumberRevision() | DeleteRevision():
+            return None
+        case CreateDisruptionBudget() | PatchDisruptionBudget() | DeleteDisruptionBudget():
             return None
         case _:
             return action.group
@@ -214,6 +243,7 @@ KINDS = {
     "Service": "Service",
     "PodGroup": "PodGroup",
     "Revision": "ControllerRevision",
+    "DisruptionBudget": "PodDisruptionBudget",
 }
 
 

@@ -9,12 +9,14 @@ from modelinfer_controller.api.modelinfer import StartupPolicy
 from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.disruption_budget import KIND
 from modelinfer_controller.planning.first_cause import first_cause
 from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.message import cut, one_line
 from modelinfer_controller.planning.pod_cause import unreachable_text
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery_types import DelayedRecreate
+from modelinfer_controller.planning.replacement import reason_text
 
 REASON_PATTERN = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 MAX_MESSAGE_LENGTH = 512
@@ -25,7 +27,7 @@ Failures = Mapping[int | None, ApiFailure]  # what the server refused, by group;
 def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
     """The first cause that keeps the group at this ordinal from being available. One that never was has one too."""
     failure = failures.get(ordinal) or failures.get(None)
-    if failure is not None:
+    if failure is not None and KIND not in failure.action:  # no group waits for a PodDisruptionBudget
         return cause(failure.reason, failure_text(failure))
     group = decision.groups.get(ordinal)
     if group is None:
@@ -33,12 +35,14 @@ def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
     needs = decision.needs.get(ordinal)
     if needs is not None and needs.obstacles:
         return cause(*needs.obstacles[0])
+    if group.move is not None:
+        return cause(Reason.HANDING_OVER, f"it {reason_text(group.move)}")
     if needs is None or group.is_draining:
         return _removal_cause(decision, group)
     waiting = max(group.recovery.delayed, key=lambda one: one.due, default=None)
     if waiting is not None:
         return delay_cause(waiting)
-    return _pod_cause(group) or _pod_group_cause(group) or _progress_cause(group)
+    return _pod_cause(group) or _pod_group_cause(group) or _progress_cause(decision, group)
 
 
 def failure_text(failure: ApiFailure) -> str:
@@ -72,7 +76,7 @@ def _removal_cause(decision: Decision, group: Group) -> Cause:
         return cause(Reason.DRAINING, f"its pods drain until {clock(min(deadlines))} at the latest")
     if decision.desired.drain_timeout is not None and group.live_pods:
         return cause(Reason.DRAINING, "its pods begin to drain")
-    return _termination_cause(list(group.pods))
+    return _termination_cause(decision, list(group.pods))
 
 
 def _pod_cause(group: Group) -> Cause | None:
@@ -93,10 +97,10 @@ def _is_unschedulable(condition: Condition) -> bool:
     return said_no or (condition.type == "PodGroupInitiallyScheduled" and condition.status == "False")
 
 
-def _progress_cause(group: Group) -> Cause:
+def _progress_cause(decision: Decision, group: Group) -> Cause:
     terminating = [pod for pod in group.pods if pod.is_terminating]
     if terminating:
-        return _termination_cause(terminating)
+        return _termination_cause(decision, terminating)
     if entry := _awaited_entry(group):
         return cause(
             Reason.WAITING_FOR_ENTRY_POD, f"entry pod {entry.name} is not ready yet; its workers are created then"
@@ -128,14 +132,20 @@ def _awaited_entry(group: Group) -> PodView | None:
     return next((pod for pod in entries if pod.identity.role in has_workers and pod.instance not in workers), None)
 
 
-def _termination_cause(pods: list[PodView]) -> Cause:
-    lost = next((pod for pod in pods if pod.unreachable_since is not None), None)
+def _termination_cause(decision: Decision, pods: list[PodView]) -> Cause:
     text = f"waits for {_names([pod.name for pod in pods])} to be gone"
-    if lost is None or lost.unreachable_since is None:
+    where = next((found for pod in pods if (found := _absence_text(decision, pod))), "")
+    if not where:
         return cause(Reason.WAITING_FOR_TERMINATION, text)
-    where = unreachable_text(lost.node, lost.unreachable_since)
     advice = "if it does not come back, give it the taint node.kubernetes.io/out-of-service"
-    return cause(Reason.NODE_NOT_READY, f"{text}; {where}; {advice}")
+    return cause(Reason.NODE_NOT_READY, f"{text}; {where}" + ("" if where.endswith("is gone") else f"; {advice}"))
+
+
+def _absence_text(decision: Decision, pod: PodView) -> str:
+    """Why the kubelet of a terminating pod does not end it; "" where nothing speaks against that it will."""
+    if pod.unreachable_since is not None:
+        return unreachable_text(pod.node, pod.unreachable_since)
+    return decision.observed.nodes.absence_text(pod.node)
 
 
 def _names(pods: list[str]) -> str:

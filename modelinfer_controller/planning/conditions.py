@@ -1,7 +1,7 @@
 """The conditions of a ModelInfer.
 
-Available, Progressing, UpdateInProgress and Ready always; GangScheduling, Suspended, Stalled where they apply. Those
-of other controllers, by their types, are theirs and stay.
+Available, Progressing, UpdateInProgress and Ready always; GangScheduling, HandOver, Suspended, Stalled where they
+apply. Those of other controllers, by their types, are theirs and stay.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +11,22 @@ from functools import cached_property
 from typing import assert_never
 
 from modelinfer_controller.api.core import Condition
+from modelinfer_controller.api.modelinfer import NodeDrainPolicy
 from modelinfer_controller.api.reasons import Cause, Reason
-from modelinfer_controller.planning import gang
+from modelinfer_controller.planning import disruption_budget, gang
 from modelinfer_controller.planning.cause import Failures, cause_of, clock, delay_cause, failure_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.hand_over import is_moving
 from modelinfer_controller.planning.message import cut
+from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
 from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, Rule, Waiting, condition_of
 
 AVAILABLE, PROGRESSING, READY, STALLED = "Available", "Progressing", "Ready", "Stalled"
-GANG_SCHEDULING, SUSPENDED = "GangScheduling", "Suspended"
-OWN_TYPES = frozenset({AVAILABLE, PROGRESSING, UPDATE_IN_PROGRESS, READY, STALLED, GANG_SCHEDULING, SUSPENDED})
+GANG_SCHEDULING, SUSPENDED, HAND_OVER = "GangScheduling", "Suspended", "HandOver"
+OWN_TYPES = frozenset(
+    {AVAILABLE, PROGRESSING, UPDATE_IN_PROGRESS, READY, STALLED, GANG_SCHEDULING, SUSPENDED, HAND_OVER}
+)
 NAMED_GROUPS = 5  # that a message names before it counts the rest
 MAX_LENGTH = 1000  # of a message; readers show them in a line
 
@@ -37,6 +42,7 @@ def conditions_of(decision: Decision, facts: "Facts") -> tuple[Condition, ...]:
         _ready(facts, available, progressing, updating),
         *_stalled(facts),
         *_gang_scheduling(decision),
+        *_hand_over(decision, facts.failures),
         *_suspended(decision),
     ]
     before, generation = owner.status.conditions, owner.metadata.generation
@@ -322,6 +328,8 @@ def waiting_text(waiting: Waiting) -> str:
             return "spec.paused is true"
         case Rule.HALTED:
             return "the update has failed (progressDeadlineSeconds)"
+        case Rule.ONE_AT_A_TIME:
+            return "another role instance of the group moves first"
         case _:
             assert_never(waiting.rule)
 
@@ -339,6 +347,8 @@ def _ready(facts: Facts, available: Condition, progressing: Condition, updating:
         return condition(READY, False, Reason.PAUSED, _paused_text(facts))
     if updating.status == "True":
         return condition(READY, False, Reason.UPDATING, updating.message)
+    if moving := hand_over_text(decision):
+        return condition(READY, False, Reason.HANDING_OVER, moving)
     if available.status != "True":
         return condition(READY, False, available.reason, available.message)
     if facts.leftovers or facts.resizing:
@@ -368,6 +378,35 @@ def _gang_scheduling(decision: Decision) -> Iterable[Condition]:
         yield condition(GANG_SCHEDULING, True, Reason.POD_GROUPS_IN_USE, gang.in_use_message(scheduler, template))
 
 
+def _hand_over(decision: Decision, failures: Failures) -> Iterable[Condition]:
+    """Whether groups are handed over from nodes that leave, as nodeDrainPolicy asks; no condition where nobody asks."""
+    if decision.owner.spec.node_drain_policy is not NodeDrainPolicy.HAND_OVER:
+        return
+    if problem := disruption_budget.problem(decision.observed):
+        yield condition(HAND_OVER, False, *problem)
+    elif not decision.observed.nodes.are_known:
+        yield condition(HAND_OVER, False, Reason.NODES_NOT_READ, "the controller has not read the nodes yet")
+    elif moving := hand_over_text(decision):
+        yield condition(HAND_OVER, True, Reason.HANDING_OVER, moving)
+    else:
+        yield condition(HAND_OVER, True, Reason.EVICTIONS_WAIT, disruption_budget.IN_FORCE)
+
+
+def hand_over_text(decision: Decision) -> str:
+    """Which groups are still to move off which nodes, and what the next waits for; "" where none is."""
+    due = {o: why[-1] for o, why in decision.update.reasons.items() if isinstance(why[-1], OnLeavingNode)}
+    under_way = [o for o, group in decision.groups.items() if is_moving(group) and o not in due]
+    if not due and not under_way:
+        return ""
+    parts = [f"group {o} {reason_text(why)}" for o, why in list(due.items())[:NAMED_GROUPS]]
+    parts += [f"{len(due) - NAMED_GROUPS} more groups are to move"] if len(due) > NAMED_GROUPS else []
+    parts += [f"group {o} has moved and is not available yet" for o in under_way[:NAMED_GROUPS]]
+    waits = (*decision.update.moves_waiting, *decision.update.waiting)
+    waiting = next((one for one in waits if one.ordinal in due and one.rule is not Rule.PARTITION), None)
+    parts += [f"group {waiting.ordinal} waits: {waiting_text(waiting)}"] if waiting is not None else []
+    return "; ".join(parts)
+
+
 def _suspended(decision: Decision) -> Iterable[Condition]:
     if decision.owner.spec.suspend:
         text = f"spec.suspend is true: no groups until it is false; spec.replicas stays {decision.owner.spec.replicas}"
@@ -376,4 +415,4 @@ def _suspended(decision: Decision) -> Iterable[Condition]:
         yield condition(SUSPENDED, False, Reason.RESUMED, "spec.suspend is false")
 
 
-__all__ = ["Facts", "clock", "conditions_of", "settle", "waiting_text"]
+__all__ = ["Facts", "clock", "conditions_of", "hand_over_text", "settle", "waiting_text"]

@@ -10,7 +10,9 @@ from datetime import datetime
 from modelinfer_controller.planning import portions
 from modelinfer_controller.planning.actions import GroupPlan, Plan
 from modelinfer_controller.planning.desired import Desired, Revisions, desired_of, resolve_revisions
+from modelinfer_controller.planning.disruption_budget import disruption_budget_actions
 from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.hand_over import forget_returned, hand_over, is_moving, moves_due
 from modelinfer_controller.planning.identify import identify_groups, new_group
 from modelinfer_controller.planning.memo import memoized
 from modelinfer_controller.planning.needs.group_needs import Needs, needs_of, removed, replaced
@@ -18,6 +20,7 @@ from modelinfer_controller.planning.observed import Observed, Owner
 from modelinfer_controller.planning.progress import Progress, is_halted, progress_of
 from modelinfer_controller.planning.recovery import recover
 from modelinfer_controller.planning.recovery_limit import limit_recreations
+from modelinfer_controller.planning.replacement import OnLeavingNode
 from modelinfer_controller.planning.revision_history import expired_revisions, missing_revisions
 from modelinfer_controller.planning.rollout_budget import RolloutBudget, budget_of
 from modelinfer_controller.planning.update import GroupState, Rule, Update, UpdateRules, plan_update, was_updating
@@ -86,11 +89,13 @@ def decide(observed: Observed, now: datetime) -> Decision:
     rules = UpdateRules(
         revisions.goal.name, revisions.current.name, budget_of(owner.spec), was_updating(owner.status), hold
     )
-    update = plan_update({ordinal: state_of(group) for ordinal, group in groups.items()}, rules)
+    moves = moves_due(owner, groups, observed.nodes, rules.budget)
+    update = plan_update({ordinal: state_of(group, moves.get(ordinal)) for ordinal, group in groups.items()}, rules)
     progress = progress_of(owner, revisions, groups, rules, now)
     if progress.has_just_failed:
         update = replace(update, replaced=())
 
+    groups |= {o: hand_over(groups[o], moves[o], observed.nodes, now) for o in update.moved}
     groups |= {o: recover(new_group(desired, o, groups[o]), now) for o in update.replaced if not groups[o].pods}
     going = {o: _taken_down(groups[o], update, now, goal=rules.goal) for o in _going(update, groups)}
     needs = {o: _needed(observed, group, now) for o, group in groups.items() if o not in going}
@@ -115,20 +120,22 @@ _needs_of = memoized(needs_of, is_final=lambda needs: needs.is_final)
 
 
 def _recovered(observed: Observed, group: Group, now: datetime) -> Group:
-    return _recover(observed.memory, group.ordinal, group, now=now)
+    return _recover(observed.memory, group.ordinal, forget_returned(group, observed.nodes), now=now)
 
 
 def _needed(observed: Observed, group: Group, now: datetime) -> Needs:
     return _needs_of(observed.memory, group.ordinal, group, observed.reserved or NOTHING_RESERVED, now=now)
 
 
-def state_of(group: Group) -> GroupState:
+def state_of(group: Group, leaving: OnLeavingNode | None = None) -> GroupState:
     return GroupState(
         ordinal=group.ordinal,
         revision=group.revision.name,
         exists=group.exists,
         is_available=group.is_available,
         is_draining=group.is_draining,
+        leaving=leaving,
+        is_moving=is_moving(group),
     )
 
 
@@ -152,6 +159,7 @@ def _plan(decision: Decision, going: Mapping[int, GroupPlan]) -> Plan:
     chosen, is_whole = portions.chosen(going, living, groups, turns, ACTIONS_PER_PASS)
     return Plan(
         revisions=tuple(missing_revisions(observed, decision.revisions, groups.values())),
+        budgets=tuple(disruption_budget_actions(observed)),
         groups=chosen,
         expired=tuple(expired_revisions(observed, decision.revisions, groups)),
         is_whole=is_whole,

@@ -12,6 +12,7 @@ from modelinfer_controller.planning.conditions import AVAILABLE, SUSPENDED, Fact
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.recovery_types import Recreation, scope_text
+from modelinfer_controller.planning.replacement import reason_text
 from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_of
 
 # Causes that stay until somebody acts: on nodes, images, templates. What the server refuses has events of its own.
@@ -82,6 +83,9 @@ def _group_events(decision: Decision) -> Iterator[Event]:
     for ordinal, group in decision.groups.items():
         if ordinal not in decision.needs:
             continue
+        if group.move is not None:
+            scope = scope_text(ordinal, group.move.scope)
+            yield Event("Normal", Reason.HANDING_OVER, f"{scope} {reason_text(group.move)}")
         for recreation in group.recovery.recreations:
             yield Event("Warning", Reason.REBUILDING, _recreation_text(group, recreation))
         for waiting in group.recovery.delayed:

@@ -1,5 +1,6 @@
 """One InferGroup as the planner follows it: what it is made from, what there is of it, what was concluded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -9,9 +10,12 @@ from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.desired import Desired
+from modelinfer_controller.planning.needs.removal import Removal
 from modelinfer_controller.planning.observed import PodGroupKey
+from modelinfer_controller.planning.pod_identity import InstanceKey
 from modelinfer_controller.planning.pod_view import EPOCH, PodView
 from modelinfer_controller.planning.recovery_types import NO_RECOVERY, Recovery, incarnation_due
+from modelinfer_controller.planning.replacement import OnLeavingNode
 from modelinfer_controller.planning.revision import Revision, RevisionTemplate
 from modelinfer_controller.planning.shape import RoleShape, Shape, shape_of
 
@@ -24,7 +28,7 @@ class Group:
 
     pods: all that have one of its names, terminating ones too. stored_record: as it is in the status; record: as it is
     to be. is_waiting: for its turn in an update; it is kept as it is, and not scaled. wake_at: when time alone changes
-    what was concluded, or None.
+    what was concluded, or None. move: off a leaving node, as it is carried out now; removal: of what drains before it.
     """
 
     desired: Desired
@@ -39,6 +43,8 @@ class Group:
     recovery: Recovery = NO_RECOVERY
     is_available: bool = False
     wake_at: datetime | None = None
+    move: OnLeavingNode | None = None
+    removal: Removal | None = None
 
     @property
     def template(self) -> RevisionTemplate:
@@ -81,7 +87,7 @@ class Group:
     @property
     def is_final(self) -> bool:
         """Whether the same would be concluded at any other time."""
-        return self.recovery.is_final and self.wake_at is None and not self.is_draining
+        return self.recovery.is_final and self.wake_at is None and not self.is_draining and self.move is None
 
     @property
     def is_draining(self) -> bool:
@@ -94,7 +100,15 @@ class Group:
 
     def ready_instances(self, role: str) -> int:
         """Complete, ready instances of a role (lower-case name)."""
-        return len(_ready_instances(self).get(role, ()))
+        return len(self._ready.get(role, {}))
+
+    def is_ready(self, instance: InstanceKey) -> bool:
+        """Whether the instance is complete and ready."""
+        return instance.instance in self._ready.get(instance.role, {})
+
+    @cached_property
+    def _ready(self) -> Mapping[str, Mapping[int, datetime]]:
+        return _ready_instances(self)
 
     def minimum(self, role: RoleShape) -> int:
         """How many instances of a role the group cannot do without."""
@@ -140,21 +154,23 @@ def available_since(group: Group) -> datetime | None:
     moments = [EPOCH]
     for name, role in group.shape.roles.items():
         if needed := group.minimum(role):
-            found = sorted(ready.get(name, ()))
+            found = sorted(ready.get(name, {}).values())
             if len(found) < needed:
                 return None
             moments.append(found[needed - 1])
     return max(moments)
 
 
-def _ready_instances(group: Group) -> dict[str, list[datetime]]:
-    """By role (lower-case name): since when each complete instance is ready. A pod that drains serves nobody new."""
-    pods: dict[tuple[str, int], list[datetime]] = {}
+def _ready_instances(group: Group) -> dict[str, dict[int, datetime]]:
+    """By role (lower-case name) and instance: since when it is complete and ready. A pod that drains serves nobody
+    new.
+    """
+    pods: dict[InstanceKey, list[datetime]] = {}
     for pod in group.own_pods:
         if pod.is_ready and pod.drain_deadline is None and pod in group.shape and pod.uid not in group.condemned:
             pods.setdefault(pod.instance, []).append(pod.ready_since or EPOCH)
-    ready: dict[str, list[datetime]] = {}
-    for (role, _), since in pods.items():
+    ready: dict[str, dict[int, datetime]] = {}
+    for (role, instance), since in pods.items():
         if len(since) == group.shape.roles[role].pods:
-            ready.setdefault(role, []).append(max(since))
+            ready.setdefault(role, {})[instance] = max(since)
     return ready

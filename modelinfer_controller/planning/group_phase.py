@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.group import Group
 
 
 class GroupPhase(StrEnum):
@@ -13,6 +14,7 @@ class GroupPhase(StrEnum):
     PENDING = "pending"  # pods are to be created, or wait for a node
     RECREATING = "rebuilding"  # after a failure
     BACKING_OFF = "backing_off"  # a recreation waits for its time
+    HANDING_OVER = "handing_over"  # it has moved off a node that leaves, and is made anew
     DRAINING = "draining"  # its pods finish their requests before they go
     TERMINATING = "terminating"  # replaced, or not to be any more
 
@@ -29,6 +31,8 @@ def group_phase(decision: Decision, ordinal: int) -> GroupPhase:
     if group.is_available:
         return GroupPhase.AVAILABLE
     recovery = group.recovery
+    if not recovery.recreations and _is_handed_over(group):
+        return GroupPhase.HANDING_OVER
     if recovery.recreations or any(not one.is_complete for one in recovery.record.recreations.values()):
         return GroupPhase.RECREATING
     if any(delayed.is_backoff for delayed in recovery.delayed):
@@ -36,3 +40,8 @@ def group_phase(decision: Decision, ordinal: int) -> GroupPhase:
     if not group.live_pods or not all(pod.is_scheduled for pod in group.live_pods):
         return GroupPhase.PENDING
     return GroupPhase.STARTING
+
+
+def _is_handed_over(group: Group) -> bool:
+    incomplete = [one for one in group.record.recreations.values() if not one.is_complete]
+    return bool(incomplete) and all(one.moved_from for one in incomplete)

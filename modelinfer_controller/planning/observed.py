@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from modelinfer_controller.api.core import ObjectMeta, PodGroup, Service
+from modelinfer_controller.api.core import ObjectMeta, PodDisruptionBudget, PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import GroupRecord, ModelInferStatus
 from modelinfer_controller.planning.memo import Memory
+from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes
 from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.records import unpacked
@@ -72,7 +73,8 @@ class Observed:
     reserved maps a Kubernetes kind and object name to a few words on who bears it: an object that another owner
     controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
     deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
-    waits_for_quota: a quota of the namespace is full. memory: what earlier passes concluded; it changes no result.
+    waits_for_quota: a quota of the namespace is full. disruption_budgets: by name. memory: what earlier passes
+    concluded; it changes no result.
     """
 
     owner: Owner
@@ -85,6 +87,10 @@ class Observed:
     vanished_revisions: tuple[Revision, ...] = ()
     deferred_groups: tuple[int, ...] = ()
     waits_for_quota: bool = False
+    nodes: Nodes = UNKNOWN_NODES
+    disruption_budgets: Mapping[str, PodDisruptionBudget] = field(default_factory=dict)
+    can_write_budgets: bool = False
+    budget_problem: str = ""
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @cached_property

@@ -13,19 +13,22 @@ from typing import Any, assert_never
 import msgspec
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.api.core import PodGroup, Service
+from modelinfer_controller.api.core import PodDisruptionBudget, PodGroup, Service
 from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import (
     Action,
+    CreateDisruptionBudget,
     CreatePod,
     CreatePodGroup,
     CreateRevision,
     CreateService,
+    DeleteDisruptionBudget,
     DeletePod,
     DeletePodGroup,
     DeleteRevision,
     DeleteService,
+    PatchDisruptionBudget,
     PatchPodGroup,
     PatchPodMetadata,
     PatchService,
@@ -126,6 +129,7 @@ class _World:
         self._pods = {pod.name: pod for pod in observed.pods}
         self._services = dict(observed.services)
         self._pod_groups = dict(observed.pod_groups)
+        self._budgets = dict(observed.disruption_budgets)
         self._revisions = {revision.name: revision for revision in observed.revisions}
         soonest = now + timedelta(seconds=1)
         self._due = {
@@ -170,6 +174,7 @@ class _World:
             pods=tuple(self._pods.values()),
             services=dict(self._services),
             pod_groups=dict(self._pod_groups),
+            disruption_budgets=dict(self._budgets),
             revisions=tuple(self._revisions.values()),
         )
 
@@ -192,6 +197,13 @@ class _World:
                 self._pod_groups[key] = msgspec.structs.replace(stored, spec=merge_patch(stored.spec, patch["spec"]))
             case DeletePodGroup(_, key):
                 self._end_pod_group(key)
+            case CreateDisruptionBudget(name, body):
+                self._budgets[name] = self._born(msgspec.convert(body, PodDisruptionBudget))
+            case PatchDisruptionBudget(name, _, patch):
+                changed = merge_patch(msgspec.to_builtins(self._budgets[name]), patch)
+                self._budgets[name] = msgspec.convert(changed, PodDisruptionBudget)
+            case DeleteDisruptionBudget(name):
+                self._budgets.pop(name, None)
             case CreateService(_, name, body):
                 self._services[name] = self._born(msgspec.convert(body, Service))
             case PatchService(_, name, _, patch):

@@ -177,12 +177,17 @@ def _verdict(scope: str, triggers: Sequence[Trigger], group: Group, now: datetim
     attempt = last.attempt + 1
     if due > now:
         return DelayedRecreate(scope, trigger, due, attempt, is_backoff=due > trigger.due)
-    raised = 1 + max(
+    raised = next_incarnation(scope, group)
+    record = RecreationRecord(max(raised, last.incarnation + 1), attempt, now, moved_from=last.moved_from)
+    return Recreation(scope, record, trigger)
+
+
+def next_incarnation(scope: str, group: Group) -> int:
+    """Above that of every pod of the scope."""
+    return 1 + max(
         (pod.incarnation for pod in group.own_pods if scope in scopes_of(pod.identity)),
         default=max((one.incarnation for one in group.record.recreations.values()), default=0),
     )
-    record = RecreationRecord(max(raised, last.incarnation + 1), attempt, now)
-    return Recreation(scope, record, trigger)
 
 
 def _due(trigger: Trigger, last: RecreationRecord, backoff: timedelta, now: datetime) -> datetime:
@@ -244,7 +249,7 @@ def _noted_recreation(scope: str, one: RecreationRecord, whole: "_Whole", now: d
     return (
         one
         if (at, is_complete) == (one.at, one.is_complete)
-        else RecreationRecord(one.incarnation, one.attempt, at, is_complete)
+        else RecreationRecord(one.incarnation, one.attempt, at, is_complete, one.moved_from)
     )
 
 
@@ -318,9 +323,9 @@ def _healthy(group: Group, triggers: Mapping[str, Sequence[Trigger]], now: datet
     healthy_at: list[datetime] = []
     for scope, one in group.record.recreations.items():
         since = _healthy_since(scope, group, now)
-        if not one.is_complete or scope in triggers or since is None:
+        if not one.is_complete or scope in triggers or since is None or one.moved_from:
             continue
-        if since + HEALTHY_PERIOD <= now:
+        if not one.attempt or since + HEALTHY_PERIOD <= now:
             healthy.add(scope)
         else:
             healthy_at.append(since + HEALTHY_PERIOD)
@@ -355,4 +360,13 @@ def incarnation_of_new(identity: PodIdentity, group: Group) -> int:
     return max([incarnation_due(identity, group.record), *siblings])
 
 
-__all__ = ["backoff_after", "blocked_scopes", "has_failed", "incarnation_of_new", "is_recorded", "is_whole", "recover"]
+__all__ = [
+    "backoff_after",
+    "blocked_scopes",
+    "has_failed",
+    "incarnation_of_new",
+    "is_recorded",
+    "is_whole",
+    "next_incarnation",
+    "recover",
+]

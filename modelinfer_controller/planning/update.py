@@ -1,16 +1,20 @@
-"""The update: which groups are taken down now, which wait, and for which field of the spec. All budgets live here.
+"""What is replaced now, for an update or a node that leaves; what waits, and for which field. All budgets live here.
 
 maxUnavailable: an available group is taken down only if at least `replicas - maxUnavailable` stay available. And an
 outdated group, available or not, is replaced only while fewer than `maxUnavailable` (+ surge in use) groups at the
 goal revision are not available: so a bad revision hurts no more than that, and broken old groups never block the fix.
+
+A group on a leaving node moves off it at its own revision under the first rule; one that is not available moves at
+once, since nobody misses it. Where it is outdated as well, the update takes it, unless something holds the update.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modelinfer_controller.api.core import Condition
 from modelinfer_controller.api.status import ModelInferStatus
+from modelinfer_controller.planning.replacement import OnLeavingNode, Outdated, ReplacementReason
 from modelinfer_controller.planning.rollout_budget import RolloutBudget
 
 UPDATE_IN_PROGRESS = "UpdateInProgress"
@@ -29,7 +33,8 @@ class GroupState:
     exists: bool
     is_available: bool
     is_draining: bool = False
-    is_leaving: bool = False  # its node is: it is replaced at its own revision
+    leaving: OnLeavingNode | None = None  # it has pods on a node that leaves
+    is_moving: bool = False  # it was handed over and is not available again
 
 
 class Rule(StrEnum):
@@ -40,11 +45,12 @@ class Rule(StrEnum):
     PARTITION = "partition"
     PAUSED = "paused"
     HALTED = "progressDeadlineSeconds"
+    ONE_AT_A_TIME = "role instances of a group move one at a time"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An outdated group that waits; the numbers are those that the rule compared."""
+    """A group that waits to be replaced; the numbers are those that the rule compared."""
 
     ordinal: int
     rule: Rule
@@ -54,16 +60,24 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What becomes of each ordinal. Those in `target` are to exist; `replaced` and `removed` are taken down now."""
+    """What becomes of each ordinal. Those in `target` are to exist; `replaced` and `removed` are taken down now.
+
+    waiting: outdated groups. moved: off leaving nodes now, at their own revision; moves_waiting: those that are to be.
+    reasons: of every group that is due to be replaced, now or later; what holds an update back changes none.
+    """
 
     target: range
     replaced: tuple[int, ...]
     removed: tuple[int, ...]  # highest first
     waiting: tuple[Waiting, ...]
     surge: int
+    moved: tuple[int, ...] = ()
+    moves_waiting: tuple[Waiting, ...] = ()
+    reasons: Mapping[int, tuple[ReplacementReason, ...]] = field(default_factory=dict)
 
     def waiting_by_ordinal(self) -> Mapping[int, Waiting]:
-        return {waiting.ordinal: waiting for waiting in self.waiting}
+        """Of groups that are due for a node and for the update, what the move waits for."""
+        return {waiting.ordinal: waiting for waiting in (*self.waiting, *self.moves_waiting)}
 
 
 @dataclass(frozen=True)
@@ -97,33 +111,54 @@ def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules) -> Update:
     Other ordinals below replicas never were, and are not available.
     """
     budget = rules.budget
-    surge = _surge(groups, rules) if rules.is_rolling else 0
-    target = range(budget.replicas + surge)
-    replaced, waiting = _replaced(groups, target, rules)
+    target = range(budget.replicas + max(_update_surge(groups, rules), _move_surge(groups, rules)))
+    turns = _Turns(groups, target, rules)
     return Update(
         target=target,
-        replaced=replaced,
+        replaced=tuple(turns.replaced),
         removed=tuple(sorted((o for o in groups if o not in target), reverse=True)),
-        waiting=waiting,
-        surge=surge,
+        waiting=tuple(turns.waiting),
+        surge=len(target) - budget.replicas,
+        moved=tuple(turns.moved),
+        moves_waiting=tuple(turns.moves_waiting),
+        reasons=turns.reasons,
     )
 
 
-def _surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
+def _update_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
     """How many groups beyond replicas there are to be while an update is under way.
 
     At most as many as remain to be updated, kept until their places are available again.
     """
+    if not rules.is_rolling:
+        return 0
     budget = rules.budget
     movable = range(budget.partition, budget.replicas)
     states = [groups[ordinal] for ordinal in groups if ordinal in movable]
     outdated = sum(_is_outdated(group, rules) for group in states)
     done = sum(group.revision == rules.goal and group.is_available for group in states)
     remaining = max(0, len(movable) - done)
-    in_use = max((ordinal - budget.replicas + 1 for ordinal, group in groups.items() if group.exists), default=0)
     if rules.hold is not None:
-        return max(0, min(budget.max_surge, in_use))  # what there is stays as it is
-    surge = max(min(budget.max_surge, outdated), min(budget.max_surge, remaining, max(in_use, 0)))
+        return max(0, min(budget.max_surge, _extra_in_use(groups, budget)))  # what there is stays as it is
+    return _surge(groups, budget, outdated, remaining)
+
+
+def _move_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
+    """Likewise, while groups are handed over."""
+    states = [group for ordinal, group in groups.items() if ordinal < rules.budget.replicas]
+    leaving = sum(group.leaving is not None for group in states)
+    moving = sum(group.is_moving and group.leaving is None for group in states)
+    return _surge(groups, rules.budget, leaving, leaving + moving)
+
+
+def _extra_in_use(groups: Mapping[int, GroupState], budget: RolloutBudget) -> int:
+    return max((ordinal - budget.replicas + 1 for ordinal, group in groups.items() if group.exists), default=0)
+
+
+def _surge(groups: Mapping[int, GroupState], budget: RolloutBudget, due: int, remaining: int) -> int:
+    """due: groups that are still to be taken down; remaining: those, and the ones that are not available again."""
+    in_use = _extra_in_use(groups, budget)
+    surge = max(min(budget.max_surge, due), min(budget.max_surge, remaining, max(in_use, 0)))
     if not remaining:
         return surge
     # maxUnavailable holds for surge groups too: one that no other can stand in for stays a while.
@@ -146,40 +181,79 @@ def _available(groups: Mapping[int, GroupState], below: int) -> int:
     return sum(group.is_available for ordinal, group in groups.items() if ordinal < below)
 
 
-def _replaced(
-    groups: Mapping[int, GroupState], target: range, rules: UpdateRules
-) -> tuple[tuple[int, ...], tuple[Waiting, ...]]:
-    budget = rules.budget
-    of_target = [group for ordinal, group in groups.items() if ordinal in target]
-    outdated = [group for group in of_target if _is_outdated(group, rules)]
-    if not outdated:
-        return (), ()
-    must_stay = budget.replicas - budget.max_unavailable
-    may_be_down = budget.max_unavailable + len(target) - budget.replicas
-    available = sum(group.is_available for group in of_target)
-    down = sum(group.revision == rules.goal and not group.is_available for group in of_target)
-    down += _never_made(groups, target, rules)
-    replaced: list[int] = []
-    waiting: list[Waiting] = []
-    for group in sorted(outdated, key=_turn):
-        if group.ordinal < budget.partition:
-            waiting.append(Waiting(group.ordinal, Rule.PARTITION, group.ordinal, budget.partition))
-        elif rules.hold is not None:
-            waiting.append(Waiting(group.ordinal, rules.hold))
-        elif down >= may_be_down:
-            waiting.append(Waiting(group.ordinal, Rule.PACE, down, may_be_down))
-        elif group.is_available and available - 1 < must_stay:
-            waiting.append(Waiting(group.ordinal, Rule.AVAILABILITY, available, must_stay))
+class _Turns:
+    """Whose turn it is, group by group. down: groups at the goal revision that are not available."""
+
+    def __init__(self, groups: Mapping[int, GroupState], target: range, rules: UpdateRules) -> None:
+        budget = rules.budget
+        of_target = [group for ordinal, group in groups.items() if ordinal in target]
+        self.reasons = {group.ordinal: why for group in of_target if (why := reasons_to_replace(group, rules))}
+        self.replaced: list[int] = []
+        self.waiting: list[Waiting] = []
+        self.moved: list[int] = []
+        self.moves_waiting: list[Waiting] = []
+        if not self.reasons:
+            return
+        self._rules = rules
+        self._must_stay = budget.replicas - budget.max_unavailable
+        self._may_be_down = budget.max_unavailable + len(target) - budget.replicas
+        self._available = sum(group.is_available for group in of_target)
+        self._down = sum(group.revision == rules.goal and not group.is_available for group in of_target)
+        self._down += _never_made(groups, target, rules)
+        for group in sorted((groups[ordinal] for ordinal in self.reasons), key=_turn):
+            self._decide(group)
+
+    def _decide(self, group: GroupState) -> None:
+        hold = _hold(group, self._rules)
+        is_outdated = _is_outdated(group, self._rules)
+        if is_outdated and hold is not None:
+            self.waiting.append(hold)
+        if is_outdated and hold is None:
+            self._update(group)
+        elif group.leaving is not None:
+            self._move(group, group.leaving)
+
+    def _update(self, group: GroupState) -> None:
+        if self._down >= self._may_be_down:
+            self.waiting.append(Waiting(group.ordinal, Rule.PACE, self._down, self._may_be_down))
+        elif self._has_to_stay(group):
+            self.waiting.append(Waiting(group.ordinal, Rule.AVAILABILITY, self._available, self._must_stay))
         else:
-            replaced.append(group.ordinal)
-            down += 1
-            available -= group.is_available
-    return tuple(replaced), tuple(waiting)
+            self.replaced.append(group.ordinal)
+            self._down += 1
+            self._available -= group.is_available
+
+    def _move(self, group: GroupState, leaving: OnLeavingNode) -> None:
+        if leaving.waits_for:
+            self.moves_waiting.append(Waiting(group.ordinal, Rule.ONE_AT_A_TIME))
+        elif leaving.is_disruptive and self._has_to_stay(group):
+            self.moves_waiting.append(Waiting(group.ordinal, Rule.AVAILABILITY, self._available, self._must_stay))
+        else:
+            self.moved.append(group.ordinal)
+            if leaving.is_disruptive and group.is_available:
+                self._down += group.revision == self._rules.goal
+                self._available -= 1
+
+    def _has_to_stay(self, group: GroupState) -> bool:
+        return group.is_available and self._available - 1 < self._must_stay
 
 
-def _turn(group: GroupState) -> tuple[bool, bool, int]:
-    """Whose drain has begun goes on; then the unavailable, then the highest ordinal."""
-    return not group.is_draining, group.is_available, -group.ordinal
+def reasons_to_replace(group: GroupState, rules: UpdateRules) -> tuple[ReplacementReason, ...]:
+    outdated = (Outdated(rules.goal),) if _is_outdated(group, rules) else ()
+    return outdated if group.leaving is None else (*outdated, group.leaving)
+
+
+def _hold(group: GroupState, rules: UpdateRules) -> Waiting | None:
+    """What keeps the update from the group, whatever the budget is."""
+    if group.ordinal < rules.budget.partition:
+        return Waiting(group.ordinal, Rule.PARTITION, group.ordinal, rules.budget.partition)
+    return Waiting(group.ordinal, rules.hold) if rules.hold is not None else None
+
+
+def _turn(group: GroupState) -> tuple[bool, bool, int, int]:
+    """Whose drain has begun goes on; then the unavailable, the ones on the most affected node, the highest ordinal."""
+    affected = group.leaving.affected if group.leaving is not None else 0
+    return not group.is_draining, group.is_available, -affected, -group.ordinal
 
 
 def _never_made(groups: Mapping[int, GroupState], target: range, rules: UpdateRules) -> int:

@@ -98,7 +98,7 @@ async def _followed(
     client: Client, namespaces: Sequence[str], key: ObjectName | None, clock: Clock
 ) -> AsyncIterator[Follower]:
     nodes = await read_nodes(client)
-    caches = build_caches(client, namespaces, random=random.Random(), clock=clock, on_gang_support_changed=lambda: None)
+    caches = build_caches(client, namespaces, random=random.Random(), clock=clock, on_support_changed=lambda: None)
     follower = Follower(caches, nodes, key, clock)
     running = asyncio.create_task(caches.run(), name="informers")
     try:

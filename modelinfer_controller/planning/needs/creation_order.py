@@ -6,6 +6,7 @@ from modelinfer_controller.api.modelinfer import RecoveryPolicy, StartupPolicy
 from modelinfer_controller.planning import topology
 from modelinfer_controller.planning.actions import Action, CreatePod
 from modelinfer_controller.planning.group import Group, is_recorded
+from modelinfer_controller.planning.hand_over import is_drained_first
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.recovery import blocked_scopes
 from modelinfer_controller.planning.recovery_types import scopes_of
@@ -35,6 +36,7 @@ class _Filter:
 
     def __init__(self, group: Group) -> None:
         recovery = group.recovery
+        self._group = group
         self._deleted = recovery.deleted - _recreated(group)
         self._blocked = blocked_scopes(group)
         live = {pod.instance for pod in group.live_pods}
@@ -48,6 +50,8 @@ class _Filter:
     def __call__(self, identity: PodIdentity) -> bool:
         instance = InstanceKey(identity.role, identity.instance)
         if identity in self._deleted or instance in self._leaving or self._blocked.intersection(scopes_of(identity)):
+            return False
+        if is_drained_first(identity, self._group):
             return False
         waits_for_entry = self._startup is StartupPolicy.ENTRY_READY and identity.worker_index > 0
         return not waits_for_entry or instance in self._ready_entries

@@ -41,13 +41,15 @@ def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
     }
     creations = [] if is_gated else [pods.creation(identity, group) for identity in missing if identity not in taken]
     surplus = pods.surplus_removals(group, now)
+    surplus += [group.removal] if group.removal is not None else []
     leaders, followers = leaders_and_followers(creations, group)
     services = service_actions(group, _instances(group, missing), reserved)
     going = (*pods.deletions(group), *chain.from_iterable(one.actions for one in surplus))
     steps = (before_pods, list(services), [*going, *pods.repairs(group), *leaders], followers)
     drains = [one.wake_at for one in surplus if one.wake_at is not None]
     wakes = [*drains, *([group.wake_at] if group.wake_at is not None else [])]
-    needs_record = bool(group.recovery.recreations) or _shrinks(group)
+    moves_now = group.move is not None and group.removal is None
+    needs_record = bool(group.recovery.recreations) or moves_now or _shrinks(group)
     is_recreating = any(not one.is_complete for one in group.record.recreations.values())
     plan = GroupPlan(group.ordinal, _filled(steps), needs_record, is_recreating, min(wakes, default=None))
     obstacles = tuple(_obstacles(group, taken, reserved)) if reserved else ()

@@ -1,17 +1,19 @@
 """The group's pods: those that go, those that are put right, and those that are made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from modelinfer_controller.api import names, well_known
 from modelinfer_controller.planning.actions import CreatePod, DeletePod, PatchPodMetadata
 from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.hand_over import is_drained_first
 from modelinfer_controller.planning.manifests import pod_labels
 from modelinfer_controller.planning.needs.removal import Removal, delete, remove, undo_drain
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import incarnation_of_new
 from modelinfer_controller.planning.recovery_types import scopes_of
+from modelinfer_controller.planning.replacement import reason_text
 
 
 def deletions(group: Group) -> Iterator[DeletePod]:
@@ -21,8 +23,17 @@ def deletions(group: Group) -> Iterator[DeletePod]:
         if pod.revision not in ("", group.revision.name):
             yield delete(pod, f"is of revision {pod.revision}, its group of {group.revision.name}")
         elif pod.uid in group.condemned:
-            cause = next((causes[scope] for scope in scopes_of(pod.identity) if scope in causes), "its siblings failed")
-            yield delete(pod, f"is recreated because {cause}")
+            yield delete(pod, _why_condemned(pod, group, causes))
+
+
+def _why_condemned(pod: PodView, group: Group, causes: Mapping[str, str]) -> str:
+    scopes = scopes_of(pod.identity)
+    if group.move is not None and group.move.scope in scopes:
+        return reason_text(group.move)
+    if any(scope in group.record.recreations and group.record.recreations[scope].moved_from for scope in scopes):
+        return "moves off a node that leaves"
+    cause = next((causes[scope] for scope in scopes if scope in causes), "its siblings failed")
+    return f"is recreated because {cause}"
 
 
 def surplus_removals(group: Group, now: datetime) -> list[Removal]:
@@ -43,6 +54,8 @@ def repairs(group: Group) -> Iterator[PatchPodMetadata]:
     failure_times = {pod.uid: at for pod, at in group.recovery.failure_times}
     for pod in group.own_pods:
         if pod.is_terminating or pod not in group.shape or pod.uid in group.condemned:
+            continue
+        if is_drained_first(pod.identity, group):
             continue
         wrong = _wrong_labels(pod, group)
         notes: dict[str, str | None] = {}

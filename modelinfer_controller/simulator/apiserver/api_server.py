@@ -16,6 +16,7 @@ from modelinfer_controller.simulator.apiserver.admission import Admission, Opera
 from modelinfer_controller.simulator.apiserver.audit import Audit, Call
 from modelinfer_controller.simulator.apiserver.deletion import delete_options
 from modelinfer_controller.simulator.apiserver.discovery import Discovery
+from modelinfer_controller.simulator.apiserver.eviction import check_eviction
 from modelinfer_controller.simulator.apiserver.kinds import ACCESS_REVIEWS, BINDINGS, NODES, PODS, Kind, Kinds
 from modelinfer_controller.simulator.apiserver.listing import list_page
 from modelinfer_controller.simulator.apiserver.patches import json_patch, strategic_merge_patch
@@ -247,6 +248,7 @@ class ApiServer:
                     target.namespace, {**body, "metadata": {**body.get("metadata", {}), "name": target.name}}
                 )
             case "eviction":
+                check_eviction(self.store, self.registry.get(PODS, target.key).object)
                 options = delete_options(request.query, body.get("deleteOptions") or {})
                 self.registry.delete(PODS, target.key, options)
             case _:

@@ -116,6 +116,15 @@ ACCESS_REVIEWS: Final = Kind(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
 )
 LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+POD_DISRUPTION_BUDGETS: Final = Kind(
+    "policy",
+    "v1",
+    "poddisruptionbudgets",
+    "PodDisruptionBudget",
+    has_status=True,
+    has_generation=True,
+    short_names=("pdb",),
+)
 NEW_EVENTS: Final = Kind("events.k8s.io", "v1", "events", "Event", short_names=("ev",))
 PRIORITY_CLASSES: Final = Kind(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False, short_names=("pc",)
@@ -149,6 +158,7 @@ BUILT_IN: Final = (
     ACCESS_REVIEWS,
     LEASES,
     NEW_EVENTS,
+    POD_DISRUPTION_BUDGETS,
     PRIORITY_CLASSES,
     CUSTOM_RESOURCE_DEFINITIONS,
 )

@@ -185,5 +185,11 @@ def too_many_requests(retry_after: int) -> StatusError:
     return StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
 
 
+def disruption_budget_reached(budget: str, needed: int, healthy: int) -> StatusError:
+    why = f"The disruption budget {budget} needs {needed} healthy pods and has {healthy} currently"
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    return StatusError(429, "TooManyRequests", message, {"causes": [{"reason": "DisruptionBudget", "message": why}]})
+
+
 def internal_error(message: str) -> StatusError:
     return StatusError(500, "InternalError", f"Internal error occurred: {message}")

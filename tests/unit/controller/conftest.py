@@ -77,9 +77,7 @@ async def controlled(cluster: SimulatedControlPlane, client: Client, **options: 
 async def _shell() -> AsyncIterator[Shell]:
     async with SimulatedControlPlane(definitions=[CRD]) as cluster:
         client = cluster.client("shell")
-        caches = build_caches(
-            client, (), random=random.Random(0), clock=cluster.clock, on_gang_support_changed=lambda: None
-        )
+        caches = build_caches(client, (), random=random.Random(0), clock=cluster.clock, on_support_changed=lambda: None)
         running = asyncio.create_task(caches.run())
         try:
             await caches.wait_for_sync()

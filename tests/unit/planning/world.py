@@ -21,12 +21,16 @@ from modelinfer_controller.api.core import (
     ContainerStateWaiting,
     ContainerStatus,
     ControllerRevision,
+    Node,
+    NodeSpec,
     ObjectMeta,
     Pod,
+    PodDisruptionBudget,
     PodGroup,
     PodSpec,
     PodStatus,
     Service,
+    Taint,
 )
 from modelinfer_controller.api.merge_patch import merge_patch
 from modelinfer_controller.api.modelinfer import ModelInferSpec
@@ -34,15 +38,18 @@ from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInfer
 from modelinfer_controller.planning import manifests
 from modelinfer_controller.planning.actions import (
     Action,
+    CreateDisruptionBudget,
     CreatePod,
     CreatePodGroup,
     CreateRevision,
     CreateService,
+    DeleteDisruptionBudget,
     DeletePod,
     DeletePodGroup,
     DeleteRevision,
     DeleteService,
     Event,
+    PatchDisruptionBudget,
     PatchPodGroup,
     PatchPodMetadata,
     PatchService,
@@ -55,6 +62,7 @@ from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.events import events_of
 from modelinfer_controller.planning.gang import API_VERSIONS
 from modelinfer_controller.planning.memo import Memory
+from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes, nodes_of
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView, view_pod
@@ -125,6 +133,9 @@ class World:
         self.revisions: dict[str, ControllerRevision] = {}
         self.reserved: dict[tuple[str, str], str] = {}
         self.gang_support = gang_support or GangSupport()
+        self.nodes: dict[str, Node] = {}
+        self.are_nodes_forbidden = False
+        self.budgets: dict[str, PodDisruptionBudget] = {}
         self.bad_images: set[str] = set()
         self.unlabelled: set[str] = set()  # UIDs of pods whose revision nobody can tell for certain any more
         self.has_lost_revisions = False
@@ -164,8 +175,16 @@ class World:
             revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in self.revisions.values()),
             reserved=dict(self.reserved),
             gang_support=self.gang_support,
+            nodes=self.observe_nodes(),
+            disruption_budgets=dict(self.budgets),
+            can_write_budgets=True,
             memory=self.memory,
         )
+
+    def observe_nodes(self) -> Nodes:
+        if self.are_nodes_forbidden:
+            return Nodes(missing_permission="the controller may not list nodes in all namespaces")
+        return nodes_of(self.nodes.values()) if self.nodes else UNKNOWN_NODES
 
     def _view(self, pod: Pod) -> PodView | None:
         """A view is made once for each state of a pod, as the controller's observer does."""
@@ -208,7 +227,8 @@ class World:
         if decided.needs_record and not self._write(lambda: self._store(status_of(decision, {})), writes_left):
             return decided
         failed: list[Action] = []
-        for step in (decided.revisions, *(step for group in decided.groups for step in group.steps), decided.expired):
+        of_groups = (step for group in decided.groups for step in group.steps)
+        for step in (decided.revisions, decided.budgets, *of_groups, decided.expired):
             before = list(failed)
             for action in step:
                 group = group_of(action)
@@ -248,6 +268,17 @@ class World:
                 self.revisions[name] = msgspec.structs.replace(self.revisions[name], revision=number)
             case DeleteRevision(name, uid):
                 assert self.revisions.pop(name).metadata.uid == uid
+            case CreateDisruptionBudget(name, body):
+                assert name not in self.budgets
+                self.budgets[name] = self._born(decode(PodDisruptionBudget, body))
+            case PatchDisruptionBudget(name, uid, patch):
+                budget = self.budgets[name]
+                assert budget.metadata.uid == uid
+                changed = decode(PodDisruptionBudget, merge_patch(msgspec.to_builtins(budget), patch))
+                assert changed != budget, f"patch of {name} changes nothing: {patch}"
+                self.budgets[name] = changed
+            case DeleteDisruptionBudget(name, uid):
+                assert self.budgets.pop(name).metadata.uid == uid
             case CreatePodGroup(_, key, body):
                 assert key not in self.pod_groups, f"PodGroup {key} exists"
                 assert self.gang_support.serves(key.scheduler)
@@ -357,15 +388,28 @@ class World:
             if stored.metadata.is_terminating and not self.pods_of_group(key.name):
                 del self.pod_groups[key]
 
-    def set_status(self, name: str, status: PodStatus, node: str = "node") -> None:
+    def set_status(self, name: str, status: PodStatus, node: str = "") -> None:
         pod = self.pods[name]
-        self.pods[name] = msgspec.structs.replace(pod, status=status, spec=PodSpec(node_name=node))
+        bound = node or pod.spec.node_name or self.place()
+        self.pods[name] = msgspec.structs.replace(pod, status=status, spec=PodSpec(node_name=bound))
+
+    def place(self) -> str:
+        """The schedulable node with the fewest pods; one called node where the test has none, "" where none will do."""
+        counts = {name: 0 for name, node in self.nodes.items() if not (node.spec.unschedulable or node.spec.taints)}
+        for pod in self.pods.values():
+            if pod.spec.node_name in counts:
+                counts[pod.spec.node_name] += 1
+        if not self.nodes:
+            return "node"
+        return min(counts, key=lambda name: (counts[name], name), default="")
 
     def start(self, name: str) -> None:
         """Running and ready, unless its image is bad. Restarts that it had stay counted."""
         pod = self.pods[name]
         if pod.metadata.is_terminating or pod.is_ready or pod.status.phase in ("Failed", "Succeeded"):
             return
+        if not pod.spec.node_name and not self.place():
+            return  # it stays without a node
         if self.images[name] in self.bad_images:
             waiting = ContainerState(waiting=ContainerStateWaiting(reason="ImagePullBackOff", message="no such image"))
             self.set_status(
@@ -407,6 +451,27 @@ class World:
             else:
                 self.start(name)
         return before != self.pods
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def add_nodes(self, *names: str) -> None:
+        self.nodes |= {name: Node(metadata=ObjectMeta(name=name)) for name in names}
+
+    def cordon(self, *names: str) -> None:
+        self._set_node(names, NodeSpec(unschedulable=True))
+
+    def uncordon(self, *names: str) -> None:
+        self._set_node(names, NodeSpec())
+
+    def taint(self, name: str, key: str) -> None:
+        self._set_node((name,), NodeSpec(taints=(Taint(key=key, effect="NoSchedule"),)))
+
+    def _set_node(self, names: Iterable[str], spec: NodeSpec) -> None:
+        for name in names:
+            self.nodes[name] = msgspec.structs.replace(self.nodes[name], spec=spec)
+
+    def pods_on(self, node: str) -> list[str]:
+        return [n for n, pod in sorted(self.pods.items()) if pod.spec.node_name == node]
 
     # -- a test's moves --------------------------------------------------------------------------------------------
 
@@ -504,6 +569,8 @@ def _object(action: Action) -> tuple[str, str]:
             return f"PodGroup {action.key.scheduler}", action.key.name
         case CreateService() | PatchService() | DeleteService():
             return "Service", action.name
+        case CreateDisruptionBudget() | PatchDisruptionBudget() | DeleteDisruptionBudget():
+            return "PodDisruptionBudget", action.name
         case CreatePod() | PatchPodMetadata() | DeletePod():
             return "Pod", action.name
 

@@ -1,0 +1,179 @@
+"""The hand-over: what of a group is on nodes that leave, and how it moves off them at its own revision.
+
+A move is a recreation without an attempt: a record in the status raises the incarnation of its scope before anything is
+deleted, so it goes on where it was after any crash. What is drained first is drained before that.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from modelinfer_controller.api.modelinfer import NodeDrainPolicy, RecoveryPolicy
+from modelinfer_controller.api.status import GroupRecord, RecreationRecord
+from modelinfer_controller.planning.group import Group, evaluated
+from modelinfer_controller.planning.needs.removal import remove
+from modelinfer_controller.planning.nodes import LeavingNode, Nodes
+from modelinfer_controller.planning.observed import Owner
+from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
+from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.recovery import next_incarnation, replace_record
+from modelinfer_controller.planning.recovery_types import WHOLE_GROUP, scopes_of
+from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
+from modelinfer_controller.planning.rollout_budget import RolloutBudget
+
+
+def forget_returned(group: Group, nodes: Nodes) -> Group:
+    """The group without marks of nodes that are schedulable again or gone: they may leave another time."""
+    recreations = group.record.recreations
+    if not nodes.are_known or not any(one.moved_from for one in recreations.values()):
+        return group
+    kept = {scope: _without(one, nodes) for scope, one in recreations.items()}
+    return group if kept == recreations else replace(group, record=replace_record(group.record, kept))
+
+
+def _without(one: RecreationRecord, nodes: Nodes) -> RecreationRecord:
+    still = tuple(node for node in one.moved_from if node in nodes.leaving)
+    return RecreationRecord(one.incarnation, one.attempt, one.at, one.is_complete, still)
+
+
+def moves_due(
+    owner: Owner, groups: Mapping[int, Group], nodes: Nodes, budget: RolloutBudget
+) -> Mapping[int, OnLeavingNode]:
+    """By ordinal, what is to move next of each group with a live pod on a leaving node. Most affected node first.
+
+    Without a surge and with RoleRecreate that is one role instance after another, else the whole group.
+    """
+    if owner.spec.node_drain_policy is not NodeDrainPolicy.HAND_OVER or not nodes.leaving or owner.spec.suspend:
+        return {}
+    by_instance = owner.spec.recovery_policy is RecoveryPolicy.ROLE_RECREATE and not budget.max_surge
+    stranded = {ordinal: found for ordinal, group in groups.items() if (found := _stranded(group, nodes))}
+    affected = Counter(node for pods in stranded.values() for node in {pod.node for pod in pods})
+    return {
+        ordinal: _next_move(groups[ordinal], pods, affected, nodes.leaving, by_instance=by_instance)
+        for ordinal, pods in stranded.items()
+    }
+
+
+def _stranded(group: Group, nodes: Nodes) -> list[PodView]:
+    """Live pods on leaving nodes that were not moved off them before, and do not go for another reason."""
+    return [
+        pod
+        for pod in group.live_pods
+        if pod.node in nodes.leaving
+        and pod in group.shape
+        and pod.uid not in group.condemned
+        and not _was_moved(pod, group)
+    ]
+
+
+def _was_moved(pod: PodView, group: Group) -> bool:
+    recreations = group.record.recreations
+    return any(scope in recreations and pod.node in recreations[scope].moved_from for scope in scopes_of(pod.identity))
+
+
+def _next_move(
+    group: Group,
+    pods: Sequence[PodView],
+    affected: Mapping[str, int],
+    leaving: Mapping[str, LeavingNode],
+    *,
+    by_instance: bool,
+) -> OnLeavingNode:
+    def turn(pod: PodView) -> tuple[bool, int, str, int]:
+        return pod.drain_deadline is None, -affected[pod.node], pod.identity.role, -pod.identity.instance
+
+    first = min(pods, key=turn)
+    node = leaving[first.node]
+    if not by_instance:
+        return OnLeavingNode(node.name, node.why, affected[node.name])
+    scope = str(first.instance)
+    return OnLeavingNode(
+        node.name,
+        node.why,
+        affected[node.name],
+        scope,
+        is_disruptive=not _can_spare(group, first.instance),
+        waits_for=_moving_instance(group, scope),
+    )
+
+
+def _can_spare(group: Group, instance: InstanceKey) -> bool:
+    """Whether the group is available without this instance."""
+    role = group.shape.roles[instance.role]
+    others = group.ready_instances(instance.role) - group.is_ready(instance)
+    return group.is_available and others >= group.minimum(role)
+
+
+def _moving_instance(group: Group, scope: str) -> str:
+    """The instance that moves now. Of a group that is not available, one whose pods are all made is waited for no
+    longer.
+    """
+    for other, one in group.record.recreations.items():
+        if other in (scope, WHOLE_GROUP) or not one.moved_from:
+            continue
+        pods = [pod for pod in group.live_pods if other in scopes_of(pod.identity)]
+        if not one.is_complete or (group.is_available and not all(pod.is_ready for pod in pods)):
+            return other
+    return ""
+
+
+def hand_over(group: Group, move: OnLeavingNode, nodes: Nodes, now: datetime) -> Group:
+    """The group as it moves: its pods drain, or its record says that they are to be made anew."""
+    pods = [pod for pod in group.live_pods if move.scope in scopes_of(pod.identity)]
+    removal = remove(pods, reason_text(move), group.desired, now)
+    if removal.is_draining:
+        return _draining(replace(group, move=move, removal=removal), move)
+    marked = {pod.node for pod in pods if pod.node in nodes.leaving}
+    return _begun(replace(group, move=move), move, marked, now)
+
+
+def _draining(group: Group, move: OnLeavingNode) -> Group:
+    """A pod that is lost meanwhile is not recreated: its scope goes when the drain ends."""
+    begun = {one.scope for one in group.recovery.recreations if _covers(move.scope, one.scope)}
+    stored = group.stored_record.recreations
+    kept = {
+        scope: stored.get(scope, one) if scope in begun else one
+        for scope, one in group.record.recreations.items()
+        if scope not in begun or scope in stored
+    }
+    record = replace_record(group.record, kept)
+    recovery = replace(
+        group.recovery,
+        record=record,
+        recreations=tuple(one for one in group.recovery.recreations if one.scope not in begun),
+        delayed=tuple(one for one in group.recovery.delayed if not _covers(move.scope, one.scope)),
+    )
+    is_available = group.is_available and not move.is_disruptive
+    return replace(group, record=record, recovery=recovery, is_available=is_available)
+
+
+def _covers(scope: str, other: str) -> bool:
+    return scope in (WHOLE_GROUP, other) or other.startswith(f"{scope}/")
+
+
+def _begun(group: Group, move: OnLeavingNode, marked: Iterable[str], now: datetime) -> Group:
+    last = group.record.recreations.get(move.scope, RecreationRecord())
+    incarnation = max(next_incarnation(move.scope, group), last.incarnation + 1)
+    nodes = tuple(sorted({*last.moved_from, *marked}))
+    record: GroupRecord = replace_record(
+        group.record,
+        {**group.record.recreations, move.scope: RecreationRecord(incarnation, last.attempt, last.at, False, nodes)},
+    )
+    recovery = replace(
+        group.recovery,
+        record=record,
+        recreations=tuple(one for one in group.recovery.recreations if not _covers(move.scope, one.scope)),
+        delayed=tuple(one for one in group.recovery.delayed if not _covers(move.scope, one.scope)),
+    )
+    return evaluated(group, recovery, now)
+
+
+def is_moving(group: Group) -> bool:
+    """Whether it was handed over and is not available again."""
+    return not group.is_available and any(one.moved_from for one in group.record.recreations.values())
+
+
+def is_drained_first(pod: PodIdentity, group: Group) -> bool:
+    """Whether the pod belongs to what drains before it moves: nothing is made or put right there meanwhile."""
+    return group.removal is not None and group.move is not None and group.move.scope in scopes_of(pod)
