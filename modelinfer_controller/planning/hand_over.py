@@ -56,13 +56,16 @@ def moves_due(
 
 
 def _stranded(group: Group, nodes: Nodes) -> list[PodView]:
-    """Live pods on leaving nodes that were not moved off them before, and do not go for another reason."""
+    """Live pods on leaving nodes that were not moved off them before, and do not go for another reason.
+
+    What drains goes when the drain ends, also where recovery would recreate it at once.
+    """
     return [
         pod
         for pod in group.live_pods
         if pod.node in nodes.leaving
         and pod in group.shape
-        and pod.uid not in group.condemned
+        and (pod.uid not in group.condemned or pod.drain_deadline is not None)
         and not _was_moved(pod, group)
     ]
 
@@ -122,51 +125,39 @@ def hand_over(group: Group, move: OnLeavingNode, nodes: Nodes, now: datetime) ->
     """The group as it moves: its pods drain, or its record says that they are to be made anew."""
     pods = [pod for pod in group.live_pods if move.scope in scopes_of(pod.identity)]
     removal = remove(pods, reason_text(move), group.desired, now)
-    if removal.is_draining:
-        return _draining(replace(group, move=move, removal=removal), move)
-    marked = {pod.node for pod in pods if pod.node in nodes.leaving}
-    return _begun(replace(group, move=move), move, marked, now)
+    moving = _without_recoveries(replace(group, move=move), move.scope)
+    if removal.wake_at is not None:
+        return replace(moving, removal=removal, is_available=group.is_available and not move.is_disruptive)
+    return _begun(moving, move.scope, {pod.node for pod in pods if pod.node in nodes.leaving}, now)
 
 
-def _draining(group: Group, move: OnLeavingNode) -> Group:
-    """A pod that is lost meanwhile is not recreated: its scope goes when the drain ends."""
-    begun = {one.scope for one in group.recovery.recreations if _covers(move.scope, one.scope)}
-    stored = group.stored_record.recreations
-    kept = {
-        scope: stored.get(scope, one) if scope in begun else one
-        for scope, one in group.record.recreations.items()
-        if scope not in begun or scope in stored
-    }
-    record = replace_record(group.record, kept)
-    recovery = replace(
-        group.recovery,
+def _without_recoveries(group: Group, scope: str) -> Group:
+    """The group without recreations that were to begin now in the scope: what is lost there is made anew with it."""
+    recovery, stored = group.recovery, group.stored_record.recreations
+    begun = {one.scope for one in recovery.recreations if _covers(scope, one.scope)}
+    earlier = {name: stored[name] for name in begun if name in stored}
+    kept = {name: one for name, one in group.record.recreations.items() if name not in begun}
+    record = replace_record(group.record, {**kept, **earlier})
+    settled = replace(
+        recovery,
         record=record,
-        recreations=tuple(one for one in group.recovery.recreations if one.scope not in begun),
-        delayed=tuple(one for one in group.recovery.delayed if not _covers(move.scope, one.scope)),
+        recreations=tuple(one for one in recovery.recreations if one.scope not in begun),
+        delayed=tuple(one for one in recovery.delayed if not _covers(scope, one.scope)),
     )
-    is_available = group.is_available and not move.is_disruptive
-    return replace(group, record=record, recovery=recovery, is_available=is_available)
+    return replace(group, record=record, recovery=settled)
 
 
 def _covers(scope: str, other: str) -> bool:
     return scope in (WHOLE_GROUP, other) or other.startswith(f"{scope}/")
 
 
-def _begun(group: Group, move: OnLeavingNode, marked: Iterable[str], now: datetime) -> Group:
-    last = group.record.recreations.get(move.scope, RecreationRecord())
-    incarnation = max(next_incarnation(move.scope, group), last.incarnation + 1)
-    nodes = tuple(sorted({*last.moved_from, *marked}))
-    record: GroupRecord = replace_record(
-        group.record,
-        {**group.record.recreations, move.scope: RecreationRecord(incarnation, last.attempt, last.at, False, nodes)},
-    )
-    recovery = replace(
-        group.recovery,
-        record=record,
-        recreations=tuple(one for one in group.recovery.recreations if not _covers(move.scope, one.scope)),
-        delayed=tuple(one for one in group.recovery.delayed if not _covers(move.scope, one.scope)),
-    )
-    return evaluated(group, recovery, now)
+def _begun(group: Group, scope: str, nodes: Iterable[str], now: datetime) -> Group:
+    last = group.record.recreations.get(scope, RecreationRecord())
+    incarnation = max(next_incarnation(scope, group), last.incarnation + 1)
+    marks = tuple(sorted({*last.moved_from, *nodes}))
+    move = RecreationRecord(incarnation, last.attempt, last.at, is_complete=False, moved_from=marks)
+    record: GroupRecord = replace_record(group.record, {**group.record.recreations, scope: move})
+    return evaluated(group, replace(group.recovery, record=record), now)
 
 
 def is_moving(group: Group) -> bool:

@@ -6,7 +6,7 @@ asked of `decide` and `status_of`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -38,6 +38,7 @@ from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.observed import Observed, PodGroupKey
 from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.replacement import ReplacementReason
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 from modelinfer_controller.planning.status import status_of
 
@@ -53,6 +54,8 @@ class Step:
     actions: tuple[Action, ...]
     replaced: tuple[int, ...]  # groups whose pods it began to take down for the update revision
     available: int
+    moved: tuple[int, ...] = ()  # groups that it began to move off leaving nodes
+    reasons: Mapping[int, tuple[ReplacementReason, ...]] = field(default_factory=dict)  # of all that are due
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,13 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
         status = status_of(found, {})
         if planned.actions:
             replaced = tuple(o for o in found.update.replaced if found.groups[o].live_pods)
-            steps.append(Step(world.now, planned.actions, replaced, available))
+            moved = tuple(o for o in found.update.moved if not found.groups[o].is_draining)
+            steps.append(Step(world.now, planned.actions, replaced, available, moved, found.update.reasons))
             ended_at = world.now
-        moved = world.carry_out(planned.actions)
+        has_moved = world.carry_out(planned.actions)
         is_told = status == world.observed.owner.status
         world.remember(status)
-        if moved or not is_told:
+        if has_moved or not is_told:
             continue
         if world.let_start():
             ended_at = world.now

@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 
 from modelinfer_controller.api.core import Condition, NodeStatus, PodDisruptionBudget
 from modelinfer_controller.planning.actions import DeletePod
+from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.group_phase import GroupPhase, group_phase
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.nodes import LEAVING_TAINTS
+from modelinfer_controller.planning.preview import preview
+from modelinfer_controller.planning.replacement import Outdated, reason_text
 from modelinfer_controller.planning.status import status_of
 from modelinfer_controller.planning.update import Rule
 from planning.budget_watch import snapshot
 from planning.expectation import budget
-from planning.histories import History, Move
+from planning.histories import REFUSED, History, Move
 from planning.world import Spec, World, a_role, a_spec, pod_name
 
 NODES = ("node-1", "node-2", "node-3")
@@ -380,6 +384,133 @@ def test_a_strangers_budget_of_that_name_is_a_name_conflict() -> None:
     assert (condition.status, condition.reason) == ("False", "NameCollision")
     assert "PodDisruptionBudget m is in the way" in condition.message
     assert len(snapshot(world).available) == 1
+
+
+def test_without_the_permission_for_budgets_groups_move_and_a_condition_says_that_evictions_do_not_wait() -> None:
+    world = drained(max_unavailable=1)
+    world.budgets.clear()
+    world.budget_problem = "the controller may not list poddisruptionbudgets.policy in all namespaces"
+    world.cordon("node-3")
+    drain(world)
+    condition = world.condition("HandOver")
+    assert (condition.status, condition.reason) == ("False", "BudgetsForbidden")
+    assert "may not list poddisruptionbudgets" in condition.message
+    assert world.budgets == {}
+    assert world.pods_on("node-3") == []
+
+
+# -- what drains, and what is made anew ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recovery", ["InferGroupRecreate", "RoleRecreate"])
+def test_a_pod_that_is_lost_while_its_scope_drains_is_not_made_again_before_the_drain_ends(recovery: str) -> None:
+    world = drained(max_unavailable=1, recoveryPolicy=recovery)
+    world.edit(lambda spec: spec["template"].update(drain={"timeoutSeconds": 60}))
+    drain(world)
+    world.cordon("node-3")
+    world.reconcile()
+    world.vanish(pod_name(5, index=3))
+    world.pass_time(1)
+    before = world.uids()
+    world.reconcile()
+    assert world.uids() == before
+    world.pass_time(60)
+    world.reconcile()
+    assert all(world.pods[name].metadata.is_terminating for name in before if name.startswith("m-5-"))
+    drain(world)
+    assert world.record(5).recreations["*" if recovery == "InferGroupRecreate" else "decode-0"].attempt == 0
+
+
+def test_a_lost_pod_that_was_recreated_before_keeps_its_back_off_through_a_drain() -> None:
+    world = drained(max_unavailable=1)
+    world.edit(lambda spec: spec["template"].update(drain={"timeoutSeconds": 60}))
+    drain(world)
+    world.vanish(pod_name(5, index=3))
+    for _ in range(6):
+        world.reconcile()
+        world.kubelet()
+        world.pass_time(1)
+    for name, pod in world.pods.items():
+        if name.startswith("m-5-"):
+            spec = msgspec.structs.replace(pod.spec, node_name="node-3")
+            world.pods[name] = msgspec.structs.replace(pod, spec=spec)
+    assert world.record(5).recreations["*"].attempt == 1
+    world.cordon("node-3")
+    world.reconcile()
+    world.vanish(pod_name(5, index=2))
+    world.pass_time(30)
+    world.reconcile()
+    assert world.record(5).recreations["*"].attempt == 1
+    world.pass_time(31)
+    world.reconcile()
+    assert world.record(5).recreations["*"].attempt == 1
+    assert world.record(5).recreations["*"].moved_from == ("node-3",)
+
+
+def test_a_group_that_drains_is_not_scaled_first() -> None:
+    world = drained(1, max_unavailable=1)
+    world.edit(lambda spec: spec["template"].update(drain={"timeoutSeconds": 60}))
+    drain(world)
+    world.cordon("node-1")
+    world.reconcile()
+    before = world.uids()
+    world.edit(lambda spec: spec["template"]["roles"][0].update(replicas=2))
+    world.pass_time(1)
+    world.reconcile()
+    assert world.uids() == before
+    drain(world)
+    assert len(world.pods) == 8
+
+
+def test_a_group_that_moves_is_in_a_phase_of_its_own_and_its_pods_say_why_they_go() -> None:
+    world = drained(max_unavailable=1)
+    world.cordon("node-3")
+    (reason,) = {action.reason for action in world.plan().actions if isinstance(action, DeletePod)}
+    assert reason == "moves off node node-3, which is cordoned"
+    world.reconcile()
+    assert group_phase(world.decide(), 5) is GroupPhase.HANDING_OVER
+    assert reason_text(Outdated("m-2")) == "is replaced by revision m-2"
+
+
+def test_a_pod_that_could_not_be_deleted_is_deleted_by_the_next_pass() -> None:
+    world = drained(max_unavailable=1)
+    world.cordon("node-3")
+    world.reconcile(lambda action: REFUSED if isinstance(action, DeletePod) and action.name.endswith("-3") else None)
+    (left,) = [action for action in world.plan().actions if isinstance(action, DeletePod)]
+    assert left.name == pod_name(5, index=3)
+    assert left.reason == "moves off a node that leaves"
+
+
+def test_an_instance_waits_until_the_one_before_is_ready_again() -> None:
+    world = by_instance(minimum=0)
+    world.edit(replicas=1)
+    drain(world)
+    world.cordon("node-2")
+    world.reconcile()
+    world.kubelet()  # it is gone
+    world.reconcile()  # it is made again
+    assert deleted(world) == set()
+    waits = world.decide().update.moves_waiting
+    assert [one.rule for one in waits] == [Rule.ONE_AT_A_TIME]
+    assert "another role instance of the group moves first" in hand_over_text(world.decide())
+    world.kubelet()
+    assert deleted(world) == {"m-0-prefill-1-0"}
+
+
+def test_a_plan_shows_the_drain_to_its_end_and_the_budget_with_it() -> None:
+    world = drained(max_unavailable=1)
+    world.cordon("node-3")
+    made = world.budgets.pop("m")
+    shown = preview(world.observe(), world.now, timedelta(seconds=30))
+    assert shown.is_finished
+    assert shown.lowest_available == 5
+    assert [step.moved for step in shown.steps if step.moved] == [(5,), (2,)]
+    assert list(shown.last.observed.disruption_budgets) == ["m"]
+    broken = msgspec.structs.replace(made.spec, min_available=1)
+    world.budgets["m"] = msgspec.structs.replace(made, spec=broken)
+    assert preview(world.observe(), world.now, timedelta(seconds=30)).is_finished
+    world.edit(nodeDrainPolicy="Evict")
+    assert preview(world.observe(), world.now, timedelta(seconds=30)).last.observed.disruption_budgets == {}
 
 
 # -- properties ----------------------------------------------------------------------------------------------------

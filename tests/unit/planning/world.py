@@ -136,6 +136,7 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.are_nodes_forbidden = False
         self.budgets: dict[str, PodDisruptionBudget] = {}
+        self.budget_problem = ""
         self.bad_images: set[str] = set()
         self.unlabelled: set[str] = set()  # UIDs of pods whose revision nobody can tell for certain any more
         self.has_lost_revisions = False
@@ -177,7 +178,8 @@ class World:
             gang_support=self.gang_support,
             nodes=self.observe_nodes(),
             disruption_budgets=dict(self.budgets),
-            can_write_budgets=True,
+            can_write_budgets=not self.budget_problem,
+            budget_problem=self.budget_problem,
             memory=self.memory,
         )
 
