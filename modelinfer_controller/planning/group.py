@@ -162,8 +162,9 @@ def available_since(group: Group) -> datetime | None:
 
 
 def _ready_instances(group: Group) -> dict[str, dict[int, datetime]]:
-    """By role (lower-case name) and instance: since when it is complete and ready. A pod that drains serves nobody
-    new.
+    """By role (lower-case name) and instance: since when it is complete and ready.
+
+    A pod that drains serves nobody new.
     """
     pods: dict[InstanceKey, list[datetime]] = {}
     for pod in group.own_pods:

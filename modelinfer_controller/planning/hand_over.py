@@ -109,8 +109,9 @@ def _can_spare(group: Group, instance: InstanceKey) -> bool:
 
 
 def _moving_instance(group: Group, scope: str) -> str:
-    """The instance that moves now. Of a group that is not available, one whose pods are all made is waited for no
-    longer.
+    """The instance that moves now.
+
+    Of a group that is not available, one whose pods are all made is waited for no longer.
     """
     for other, one in group.record.recreations.items():
         if other in (scope, WHOLE_GROUP) or not one.moved_from:
