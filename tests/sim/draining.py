@@ -1,0 +1,111 @@
+"""What people do to nodes, and the rule that no drain breaks: never below the budget by our own hand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from modelinfer_controller.simulator.apiserver.store import ChangeType
+from sim.facts import PODS, Object, Pod, parse_pod, resolve_budget
+from sim.journal import CONTROLLER, Entry
+from sim.scene import Scene
+from sim.world import Refused, World, path_of
+
+RETRY = 5.0  # seconds between two attempts to evict a pod, as kubectl waits
+
+
+def node_of(pod: Pod) -> str:
+    return str(pod.object["spec"].get("nodeName", ""))
+
+
+def pods_on(world: World, node: str) -> list[Pod]:
+    return [pod for pod in world.facts.pods() if node_of(pod) == node]
+
+
+async def kubectl_drain(world: World, node: str, *, timeout: float = 1800.0) -> int:
+    """Cordon, and evict what is there until nothing is. Returns how many evictions were refused."""
+    await world.cordon(node)
+    refused, deadline = 0, world.now + timeout
+    while pods_on(world, node):
+        left = sorted(pod.name for pod in pods_on(world, node))
+        assert world.now < deadline, f"{node} is not drained within {timeout} s: {left}"
+        for pod in pods_on(world, node):
+            if not pod.is_terminating:
+                refused += not await _is_evicted(world, pod)
+        await world.sleep(RETRY)
+    return refused
+
+
+async def _is_evicted(world: World, pod: Pod) -> bool:
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.name}}
+    try:
+        await world.send("POST", f"{path_of('pods', pod.name)}/eviction", body)
+    except Refused as error:
+        if error.status not in (404, 429):
+            raise
+        return error.status == 404
+    return True
+
+
+class Availability:
+    """Groups all of whose pods are ready and do not drain, watched at every change of a pod."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._world = scene.world
+        self.lowest = len(self.available())
+        self.made: dict[int, set[str]] = {}
+        scene.world.journal.on_entry.append(self._note)
+
+    def available(self) -> set[int]:
+        spec = self._world.facts.spec
+        size = sum(role["replicas"] * (role.get("workerReplicas", 0) + 1) for role in spec["template"]["roles"])
+        groups = self._world.facts.pods_by_group()
+        return {
+            group for group, pods in groups.items() if sum(pod.is_ready and not pod.is_draining for pod in pods) == size
+        }
+
+    def _note(self, entry: Entry) -> None:
+        if entry.change.kind_key != PODS:
+            return
+        available = self.available()
+        self.lowest = min(self.lowest, len(available))
+        pod = parse_pod(entry.change.stored.object)
+        if pod is None or entry.author != CONTROLLER:
+            return
+        if entry.change.type is ChangeType.ADDED:
+            self.made.setdefault(pod.group, set()).add(pod.uid)
+        spec = self._world.facts.spec
+        replicas, (most, _, _) = spec["replicas"], resolve_budget(spec)
+        before = parse_pod(entry.change.previous.object) if entry.change.previous is not None else None
+        goes = before is not None and not before.is_terminating and (pod.is_terminating or pod.is_draining)
+        if goes and not (before is not None and before.is_draining) and self._was_whole(before, available):
+            assert len(available) >= replicas - most, f"{pod.name} goes while only {sorted(available)} are available"
+
+    def _was_whole(self, before: Pod | None, available: set[int]) -> bool:
+        """Whether the group was available until this very pod was touched."""
+        if before is None or not before.is_ready or before.group in available:
+            return False
+        others = [p for p in self._world.facts.pods() if p.group == before.group and p.uid != before.uid]
+        return all(pod.is_ready and not pod.is_draining for pod in others)
+
+
+def hands_over(spec: Object) -> Object:
+    return {**spec, "nodeDrainPolicy": "HandOver"}
+
+
+@asynccontextmanager
+async def dying_controller(world: World, every: float = 3.0) -> AsyncIterator[None]:
+    """While inside, the controller is killed again and again."""
+
+    async def kill() -> None:
+        while True:
+            await asyncio.sleep(every)
+            await world.controller.kill()
+            world.controller.start()
+
+    killing = asyncio.create_task(kill(), name="killing")
+    try:
+        yield
+    finally:
+        killing.cancel()
+        await asyncio.gather(killing, return_exceptions=True)
+        world.controller.start()
