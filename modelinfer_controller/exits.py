@@ -4,6 +4,8 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
+    """How the process ends, for scripts and supervisors."""
+
     OK = 0
     FAILURE = 1  # a fault of the program
     USAGE = 2  # a flag, an environment variable or the configuration file

@@ -20,6 +20,8 @@ class WireStruct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=F
 
 
 class OwnerReference(WireStruct, frozen=True):
+    """Who owns an object; at most one owner controls it."""
+
     api_version: str = ""
     kind: str = ""
     name: str = ""
@@ -29,6 +31,8 @@ class OwnerReference(WireStruct, frozen=True):
 
 
 class ObjectMeta(WireStruct, frozen=True):
+    """An object's metadata, as far as anything here reads it."""
+
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -67,12 +71,16 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class ListMeta(WireStruct, frozen=True):
+    """A list's metadata: its resource version, and where it goes on."""
+
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
     remaining_item_count: int | None = None
 
 
 class ObjectList(WireStruct, Generic[T], frozen=True):
+    """One page of a list."""
+
     metadata: ListMeta = ListMeta()
     items: tuple[T, ...] = ()
 
@@ -89,15 +97,21 @@ class Condition(WireStruct, frozen=True):
 
 
 class ContainerStateWaiting(WireStruct, frozen=True):
+    """A container that has not started, or waits to start again."""
+
     reason: str = ""
     message: str = ""
 
 
 class ContainerStateRunning(WireStruct, frozen=True):
+    """A container that runs."""
+
     started_at: datetime | None = None
 
 
 class ContainerStateTerminated(WireStruct, frozen=True):
+    """A container that has ended."""
+
     exit_code: int = 0
     signal: int = 0
     reason: str = ""
@@ -107,12 +121,16 @@ class ContainerStateTerminated(WireStruct, frozen=True):
 
 
 class ContainerState(WireStruct, frozen=True):
+    """One of waiting, running and terminated."""
+
     waiting: ContainerStateWaiting | None = None
     running: ContainerStateRunning | None = None
     terminated: ContainerStateTerminated | None = None
 
 
 class ContainerStatus(WireStruct, frozen=True):
+    """What a kubelet says of one container."""
+
     name: str = ""
     ready: bool = False
     restart_count: int = 0
@@ -121,6 +139,8 @@ class ContainerStatus(WireStruct, frozen=True):
 
 
 class ResizePolicy(WireStruct, frozen=True):
+    """Whether a container restarts when one of its resources is resized."""
+
     restart_policy: str = ""  # "RestartContainer" or "NotRequired"
 
 
@@ -133,6 +153,8 @@ class Container(WireStruct, frozen=True):
 
 
 class PodSpec(WireStruct, frozen=True):
+    """A pod's spec, as far as decisions read it."""
+
     node_name: str = ""
     scheduler_name: str = ""
     restart_policy: str = ""
@@ -141,6 +163,8 @@ class PodSpec(WireStruct, frozen=True):
 
 
 class PodStatus(WireStruct, frozen=True):
+    """A pod's status, as far as decisions read it."""
+
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -156,6 +180,8 @@ class PodStatus(WireStruct, frozen=True):
 
 
 class Pod(KubeObject, frozen=True):
+    """A pod, as far as decisions read it."""
+
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -175,12 +201,16 @@ class Pod(KubeObject, frozen=True):
 
 
 class ServiceSpec(WireStruct, frozen=True):
+    """A Service's spec, as far as decisions read it."""
+
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     publish_not_ready_addresses: bool = False
     selector: dict[str, str] = {}
 
 
 class Service(KubeObject, frozen=True):
+    """A Service, as far as decisions read it."""
+
     spec: ServiceSpec = ServiceSpec()
 
 
@@ -192,6 +222,8 @@ class ControllerRevision(KubeObject, frozen=True):
 
 
 class PodGroupStatus(WireStruct, frozen=True):
+    """A PodGroup's status, of either kind."""
+
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
 
@@ -255,6 +287,8 @@ class PodDisruptionBudget(KubeObject, frozen=True):
 
 
 class Event(KubeObject, frozen=True):
+    """An Event, of the core API or of events.k8s.io."""
+
     reason: str = ""
     message: str = ""
     type: str = ""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
+    """Every reason that the controller itself gives, by what it is given for."""
+
     # Available
     ALL_GROUPS_AVAILABLE = "AllGroupsAvailable"
     NO_REPLICAS = "NoReplicas"

@@ -85,6 +85,8 @@ class UpdateProgress(WireStruct, frozen=True, omit_defaults=True):
 
 
 class ModelInferStatus(WireStruct, frozen=True):
+    """The status of a ModelInfer, as it is stored."""
+
     observed_generation: int = NEVER_OBSERVED
     replicas: int = 0
     current_replicas: int = 0

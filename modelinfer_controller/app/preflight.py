@@ -44,10 +44,14 @@ class Permission:
 
 
 class AccessReviewStatus(WireStruct, frozen=True):
+    """What the API server says of an AccessReview."""
+
     allowed: bool = False
 
 
 class AccessReview(KubeObject, frozen=True):
+    """A SelfSubjectAccessReview: whether the process may do something."""
+
     status: AccessReviewStatus = AccessReviewStatus()
 
 

@@ -34,6 +34,8 @@ class Verdict(IntEnum):
 
 
 class UserInfo(WireStruct, frozen=True):
+    """Who a token belongs to."""
+
     username: str = ""
     uid: str = ""
     groups: tuple[str, ...] = ()
@@ -41,19 +43,27 @@ class UserInfo(WireStruct, frozen=True):
 
 
 class TokenReviewStatus(WireStruct, frozen=True):
+    """What the API server says of a token."""
+
     authenticated: bool = False
     user: UserInfo = UserInfo()
 
 
 class TokenReview(KubeObject, frozen=True):
+    """A question to the API server: whose token is this?"""
+
     status: TokenReviewStatus = TokenReviewStatus()
 
 
 class SubjectAccessReviewStatus(WireStruct, frozen=True):
+    """What the API server says of a SubjectAccessReview."""
+
     allowed: bool = False
 
 
 class SubjectAccessReview(KubeObject, frozen=True):
+    """A question to the API server: may this user do that?"""
+
     status: SubjectAccessReviewStatus = SubjectAccessReviewStatus()
 
 

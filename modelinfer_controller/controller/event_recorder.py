@@ -9,6 +9,8 @@ from modelinfer_controller.planning.events import Before
 
 
 class EventSink(Protocol):
+    """Where Events go."""
+
     def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None:
         """Send an Event about the ModelInfer some time soon. Must not block or raise."""
 

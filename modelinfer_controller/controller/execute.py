@@ -44,6 +44,8 @@ CREATIONS = (CreatePod, CreateService, CreatePodGroup, CreateRevision)
 
 
 class ActionObserver(Protocol):
+    """Hears of each action that was carried out."""
+
     def __call__(self, action: Action, error: Exception | None) -> None:
         """Told of each action that was carried out, with its error if it failed. Must not block or raise."""
 
@@ -57,8 +59,10 @@ class Abandoned(Exception):
 
 
 class InFlight(Protocol):
+    """Bounds the requests under way, and lets flows take turns."""
+
     def slot(self, flow: tuple[str, str]) -> AbstractAsyncContextManager[object]:
-        """A identity for one request of a flow; flows take turns."""
+        """A slot for one request of a flow; flows take turns."""
 
 
 @dataclass

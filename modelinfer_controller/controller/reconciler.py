@@ -34,6 +34,8 @@ COOLDOWN_THRESHOLD = 0.005  # seconds
 
 
 class EventRecorder(Protocol):
+    """Says to users what has happened, once for each thing."""
+
     def before(self, key: ObjectName) -> Before | None:
         """What `record` was given last."""
 
@@ -45,11 +47,15 @@ class EventRecorder(Protocol):
 
 
 class DecisionObserver(Protocol):
+    """Hears of each decision."""
+
     def __call__(self, decision: Decision) -> None:
         """Told of each decision, for metrics. Must not block or raise."""
 
 
 class StatusObserver(Protocol):
+    """Hears of what each reconcile came to."""
+
     def __call__(self, decision: Decision, status: ModelInferStatus, failures: Failures) -> None:
         """Told of what each reconcile came to, for metrics; decision.owner.status is the status before it.
 

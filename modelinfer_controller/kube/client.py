@@ -35,6 +35,8 @@ MAX_ERROR_BODY = 64 * 1024
 
 
 class RequestObserver(Protocol):
+    """Hears of each exchange with the API server."""
+
     def __call__(self, verb: str, resource: str, status_code: int, seconds: float) -> None:
         """Told of each exchange: verb as in RBAC, resource as plural[/subresource], status 0 if there was no answer."""
 

@@ -9,6 +9,8 @@ from typing import Protocol
 
 
 class Clock(Protocol):
+    """The wall clock."""
+
     def now(self) -> datetime:
         """Wall-clock time, aware, in UTC."""
 

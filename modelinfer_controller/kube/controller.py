@@ -49,6 +49,8 @@ class ResultLabel(StrEnum):
 
 
 class ReconcileObserver(Protocol):
+    """Hears of each reconcile."""
+
     def __call__(self, label: ResultLabel, seconds: float, outcome: str) -> None:
         """Told of each reconcile that ended, with the time it took; outcome as in `Result`. Must not block or raise."""
 

@@ -23,6 +23,8 @@ class StatusCause(WireStruct, frozen=True):
 
 
 class StatusDetails(WireStruct, frozen=True):
+    """What an error is about, and when to try again."""
+
     name: str = ""
     kind: str = ""
     causes: tuple[StatusCause, ...] | None = ()

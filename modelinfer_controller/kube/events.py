@@ -34,6 +34,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class EventType(StrEnum):
+    """How grave an Event is."""
+
     NORMAL = "Normal"
     WARNING = "Warning"
 

@@ -7,11 +7,15 @@ ROUNDING = 1e-6  # seconds: a sum of intervals is not exact
 
 
 class RateLimiter(Protocol):
+    """Decides when the next request may be sent."""
+
     async def acquire(self) -> None:
         """Returns when one more request may be sent."""
 
 
 class Unlimited:
+    """Sends at once: the server alone decides how much it takes."""
+
     async def acquire(self) -> None:
         return
 

@@ -26,6 +26,8 @@ class LeadershipLost(Exception):
 
 
 class LeadershipObserver(Protocol):
+    """Hears of the beginning and the end of leadership."""
+
     def __call__(self, is_leader: bool) -> None:
         """Told when leadership begins and ends. Must not block or raise."""
 

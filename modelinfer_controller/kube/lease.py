@@ -20,6 +20,8 @@ RELEASE_ATTEMPTS = 3
 
 
 class LeaseSpec(WireStruct, frozen=True):
+    """A Lease's spec."""
+
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     acquire_time: datetime | None = None
@@ -28,6 +30,8 @@ class LeaseSpec(WireStruct, frozen=True):
 
 
 class Lease(KubeObject, frozen=True):
+    """The lock of leader election."""
+
     spec: LeaseSpec = LeaseSpec()
 
     @property

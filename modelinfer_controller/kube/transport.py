@@ -55,6 +55,8 @@ class TransportError(Exception):
 
 
 class Transport(Protocol):
+    """Exchanges with an API server, real or simulated."""
+
     async def request(self, request: Request) -> Response:
         """One exchange. Any HTTP status is a Response; raises TransportError when there was none."""
 

@@ -18,11 +18,15 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class Added(Generic[T]):
+    """An object that is new to the watch."""
+
     obj: T
 
 
 @dataclass(frozen=True, slots=True)
 class Modified(Generic[T]):
+    """An object that has changed."""
+
     obj: T
 
 
@@ -35,6 +39,8 @@ class Deleted(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
+    """How far the watch is; no object has changed."""
+
     resource_version: str
     is_initial_events_end: bool = False
 

@@ -28,12 +28,16 @@ class RenumberRevision:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRevision:
+    """Let a ControllerRevision go that nothing uses any more."""
+
     name: str
     uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePodGroup:
+    """Make the PodGroup of a group, before its pods."""
+
     group: int
     key: PodGroupKey
     body: Mapping[str, Any] = field(hash=False)
@@ -51,6 +55,8 @@ class PatchPodGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeletePodGroup:
+    """Delete a PodGroup that the group is not to have."""
+
     group: int
     key: PodGroupKey
     uid: str
@@ -58,6 +64,8 @@ class DeletePodGroup:
 
 @dataclass(frozen=True, slots=True)
 class CreateService:
+    """Make the headless Service of a role instance, before its pods."""
+
     group: int
     name: str
     body: Mapping[str, Any] = field(hash=False)
@@ -65,6 +73,8 @@ class CreateService:
 
 @dataclass(frozen=True, slots=True)
 class PatchService:
+    """Put a Service right that somebody has changed."""
+
     group: int
     name: str
     uid: str
@@ -73,6 +83,8 @@ class PatchService:
 
 @dataclass(frozen=True, slots=True)
 class DeleteService:
+    """Delete a Service that is not to be, or that only a new one can replace."""
+
     group: int
     name: str
     uid: str
@@ -105,6 +117,8 @@ class PatchPodMetadata:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
+    """Delete a pod, for this reason."""
+
     identity: PodIdentity
     name: str
     uid: str

@@ -17,6 +17,8 @@ from modelinfer_controller.planning.revision import GangScheduler, Revision
 
 
 class PodGroupKey(NamedTuple):
+    """Which PodGroup: two APIs have objects of that kind."""
+
     scheduler: GangScheduler
     name: str
 

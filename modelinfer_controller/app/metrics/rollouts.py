@@ -11,6 +11,8 @@ from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_
 
 
 class RolloutOutcome(StrEnum):
+    """How an update ended. The values are the metric's."""
+
     COMPLETED = "completed"
     HALTED = "halted"
     ROLLED_BACK = "rolled_back"

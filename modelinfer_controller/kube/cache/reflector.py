@@ -67,6 +67,8 @@ class ReflectorSink(Protocol[T_contra]):
 
 @dataclass(slots=True)
 class ReflectorCounters:
+    """What a reflector has done so far."""
+
     list_count: int = 0
     list_error_count: int = 0
     watch_count: int = 0

@@ -13,6 +13,8 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class ListerWatcher(Protocol[T]):
+    """What a reflector lists and watches."""
+
     @property
     def namespace(self) -> str | None:
         """None for all namespaces."""

@@ -27,6 +27,8 @@ class WorkQueueMetrics(Protocol):
 
 
 class NoMetrics:
+    """For a queue that nobody measures."""
+
     def depth(self, items: int) -> None: ...
 
     def add(self) -> None: ...

@@ -10,6 +10,8 @@ K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
 
 class RateLimiter(Protocol[K_contra]):
+    """How long a key waits after each failure."""
+
     def when(self, item: K_contra) -> float:
         """Counts a failure; returns the seconds to wait for it."""
 

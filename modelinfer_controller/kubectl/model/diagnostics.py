@@ -19,12 +19,16 @@ BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
 class ObjectReference(WireStruct, frozen=True):
+    """What an Event is about."""
+
     kind: str = ""
     name: str = ""
     uid: str = ""
 
 
 class EventSeries(WireStruct, frozen=True):
+    """How often an Event was seen, and when last."""
+
     count: int = 0
     last_observed_time: datetime | None = None
 
@@ -60,14 +64,20 @@ class ClusterEvent(KubeObject, frozen=True):
 
 
 class NodeSpec(WireStruct, frozen=True):
+    """A node's spec, as far as a diagnosis reads it."""
+
     unschedulable: bool = False
 
 
 class NodeStatus(WireStruct, frozen=True):
+    """A node's status, as far as a diagnosis reads it."""
+
     conditions: tuple[Condition, ...] = ()
 
 
 class NodeHealth(KubeObject, frozen=True):
+    """A node, as far as a diagnosis reads it."""
+
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 

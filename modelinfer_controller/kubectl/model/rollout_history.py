@@ -23,6 +23,8 @@ class HistoryEntry(Document, frozen=True):
 
 
 class History(Document, frozen=True):
+    """The revisions of a ModelInfer, newest first."""
+
     namespace: str
     name: str
     time: datetime
@@ -44,6 +46,8 @@ class RevisionDetail(Document, frozen=True):
 
 
 class RevisionDiff(Document, frozen=True):
+    """What differs between two revisions."""
+
     namespace: str
     name: str
     before: str

@@ -37,6 +37,8 @@ class PodNode(Document, frozen=True):
 
 
 class InstanceNode(Document, frozen=True):
+    """A role instance of the tree, with its pods."""
+
     id: str
     is_ready: bool
     ready_pods: int

@@ -11,6 +11,8 @@ GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    """A text of a table, and how it looks."""
+
     text: str = ""
     tone: Tone = Tone.PLAIN
 

@@ -20,6 +20,8 @@ MAX_FOLLOWED = 50  # streams at once
 
 @dataclass(frozen=True)
 class Wanted:
+    """Which logs are asked for."""
+
     name: str
     group: int | None = None
     role: str | None = None

@@ -11,6 +11,8 @@ from modelinfer_controller.simulator.objects import Object
 
 
 class Operation(StrEnum):
+    """What a request does to an object."""
+
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"

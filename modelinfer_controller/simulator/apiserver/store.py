@@ -13,6 +13,8 @@ Key = tuple[str, str]
 
 
 class ChangeType(StrEnum):
+    """What became of an object."""
+
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"

@@ -12,6 +12,8 @@ BACK_OFF_RESET = 2 * LONGEST_BACK_OFF  # a container that ran for so long starts
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
+    """A container that has not started."""
+
     reason: str
     message: str = ""
 
@@ -21,6 +23,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
+    """A container that runs."""
+
     since: datetime
 
     def json(self) -> Object:
@@ -29,6 +33,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
+    """A container that has ended."""
+
     exit_code: int
     reason: str
     started: datetime

@@ -19,6 +19,8 @@ _FINISHED: Final = {"Succeeded": {"reason": "PodCompleted"}, "Failed": {"reason"
 
 
 class Stage(Enum):
+    """How far a pod is."""
+
     PULLING = auto()
     INITIALIZING = auto()
     RUNNING = auto()
