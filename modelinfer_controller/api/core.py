@@ -236,17 +236,23 @@ class PodGroup(KubeObject, frozen=True):
 
 
 class Taint(WireStruct, frozen=True):
+    """What keeps pods off a node."""
+
     key: str = ""
     effect: str = ""
     time_added: datetime | None = None
 
 
 class NodeSpec(WireStruct, frozen=True):
+    """A node's spec, as far as decisions read it."""
+
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
 class NodeStatus(WireStruct, frozen=True):
+    """A node's status, as far as decisions read it."""
+
     conditions: tuple[Condition, ...] = ()
 
 
@@ -271,11 +277,15 @@ class Node(KubeObject, frozen=True):
 
 
 class LabelSelector(WireStruct, frozen=True):
+    """Which objects are meant, by their labels."""
+
     match_labels: dict[str, str] = {}
     match_expressions: tuple[Any, ...] = ()
 
 
 class PodDisruptionBudgetSpec(WireStruct, frozen=True):
+    """A PodDisruptionBudget's spec, as far as decisions read it."""
+
     min_available: int | str | None = None
     max_unavailable: int | str | None = None
     selector: LabelSelector = LabelSelector()
@@ -283,6 +293,8 @@ class PodDisruptionBudgetSpec(WireStruct, frozen=True):
 
 
 class PodDisruptionBudget(KubeObject, frozen=True):
+    """A PodDisruptionBudget, as far as decisions read it."""
+
     spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
 
 

@@ -62,7 +62,7 @@ class ApiModel(BaseModel):
 
 
 class RecoveryPolicy(StrEnum):
-    """What is rebuilt when a pod fails."""
+    """What is recreated when a pod fails."""
 
     INFER_GROUP_RECREATE = "InferGroupRecreate"
     ROLE_RECREATE = "RoleRecreate"
@@ -159,8 +159,8 @@ class Role(ApiModel):
     )
     worker_replicas: int = Field(
         default=0,
-        description="WorkerReplicas defines the number of worker pods beside the entry pod of each role instance. "
-        "Defaults to 0.",
+        description="WorkerReplicas defines the number of worker pods in addition to the entry pod of each role "
+        "instance. Defaults to 0.",
         json_schema_extra=whole_number(maximum=MAX_REPLICAS),
     )
     worker_template: PodTemplateSpec | None = Field(
@@ -240,7 +240,7 @@ class InferGroup(ApiModel):
     restart_grace_period_seconds: int = Field(
         default=0,
         description="RestartGracePeriodSeconds defines how long a failed or restarted pod may take to be ready again "
-        "before the controller rebuilds its role instance or its InferGroup. Defaults to 0: at once.",
+        "before the controller recreates its role instance or its InferGroup. Defaults to 0: at once.",
         json_schema_extra=whole_number(),
     )
     gang_schedule: GangSchedule | None = Field(
@@ -475,7 +475,7 @@ class ModelInferSpec(ApiModel):
     )
     recovery_policy: RecoveryPolicy = Field(
         default=RecoveryPolicy.ROLE_RECREATE,
-        description="RecoveryPolicy defines what is rebuilt when a pod failed, was deleted, or one of its containers "
+        description="RecoveryPolicy defines what is recreated when a pod failed, was deleted, or one of its containers "
         "or init containers restarted. InferGroupRecreate: all pods of the InferGroup, so that they start at the same "
         "time. RoleRecreate: all pods of the role instance. None: restarts are left to the kubelet, as with "
         "Deployments, and only missing or failed pods are replaced. Defaults to RoleRecreate.",

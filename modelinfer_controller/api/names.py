@@ -42,7 +42,7 @@ def pod_name(owner: str, group: int, role: str, instance: int, index: int) -> st
 
 
 def service_name(owner: str, group: int, role: str, instance: int) -> str:
-    """The headless Service that resolves to the instance's entry pod bears that pod's name."""
+    """The headless Service that resolves to the instance's entry pod has that pod's name."""
     return pod_name(owner, group, role, instance, 0)
 
 

@@ -2,7 +2,7 @@
 
 Beyond the API reference it holds `currentRevision`, `updateRevision`, `labelSelector` (for the scale subresource) and
 `groups`: for each ordinal what a restart of the controller could not read off the pods. A group that was never
-complete, never rebuilt and runs at the update revision has no more than its revision there.
+complete, never recreated and runs at the update revision has no more than its revision there.
 """
 
 from datetime import datetime

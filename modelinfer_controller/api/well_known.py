@@ -17,7 +17,7 @@ WORKER_INDEX: Final = f"{DOMAIN}/worker-index"  # 0 on the entry pod; not on pod
 SERVING: Final = f"{DOMAIN}/serving"  # "true" while template.drain is set; taken off a pod that drains
 
 # Annotations of ours.
-INCARNATION: Final = f"{DOMAIN}/incarnation"  # on pods: how often the pod's scope had been rebuilt when it was made
+INCARNATION: Final = f"{DOMAIN}/incarnation"  # on pods: how often the pod's scope had been recreated when it was made
 FAILED_AT: Final = f"{DOMAIN}/failed-at"  # on pods: when the failure that runs against the grace period began
 ACKNOWLEDGED_RESTARTS: Final = f"{DOMAIN}/acknowledged-restarts"  # on pods: restarts that were dealt with
 DRAIN_DEADLINE: Final = f"{DOMAIN}/drain-deadline"  # on pods that drain: when they are deleted at the latest, RFC 3339

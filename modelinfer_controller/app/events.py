@@ -1,4 +1,4 @@
-"""What users are told in Kubernetes Events: about the ModelInfer, whatever object it happened to."""
+"""What users read in Kubernetes Events: about the ModelInfer, whatever object it happened to."""
 
 import structlog
 

@@ -24,7 +24,7 @@ MAX_OVERDUE = 5.0  # seconds that the work may outlast its lease before the heal
 
 
 def lease_name(settings: Settings, own_namespace: Path = SERVICE_ACCOUNT_FOLDER / "namespace") -> ObjectName | None:
-    """None without leader election. own_namespace: the file that tells a pod its namespace. Raises Exit."""
+    """None without leader election. own_namespace: the file that holds a pod's namespace. Raises Exit."""
     if not settings.leader_elect:
         return None
     namespace = settings.leader_elect_namespace

@@ -25,7 +25,7 @@ SYNC_REMINDER = 30.0  # seconds between two lines that say which caches are stil
 
 
 class Runnable(Protocol):
-    """Something that runs beside the work, such as a server."""
+    """Something that runs next to the work, such as a server."""
 
     async def start(self) -> None: ...
 
@@ -34,7 +34,7 @@ class Runnable(Protocol):
 
 
 class Sender(Protocol):
-    """What tells users of events, see `kube.events.EventRecorder`."""
+    """Sends events to users, see `kube.events.EventRecorder`."""
 
     async def run(self) -> None: ...
 

@@ -125,7 +125,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> Self:
-        # The rules are those of `kube.leaderelection.LeaseTiming`, told here in terms of the settings.
+        # The rules are those of `kube.leaderelection.LeaseTiming`, said here in terms of the settings.
         lease, renew, retry = (
             self.leader_elect_lease_duration,
             self.leader_elect_renew_deadline,

@@ -1,4 +1,4 @@
-"""Every metric of the process, and where each is told what it counts."""
+"""Every metric of the process, and where each gets what it counts."""
 
 from urllib.parse import urlsplit
 

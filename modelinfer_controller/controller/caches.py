@@ -75,13 +75,13 @@ class OwnedCache(Generic[T]):
         return self.expectations.overlay(owner_uid, self.informer.store.by_index(BY_CONTROLLER, owner_uid))
 
     def labelled(self, namespace: str, owner: str) -> Sequence[T]:
-        """What bears the owner's name as label, whoever controls it."""
+        """What has the owner's name as label, whoever controls it."""
         return self.informer.store.by_index(BY_NAME_LABEL, (namespace, owner))
 
 
 @dataclass(frozen=True)
 class Caches:
-    """Every informer of the controller. `model_infers` and `nodes` are whole; of other kinds only what bears our label.
+    """Every informer of the controller. `model_infers` and `nodes` are whole; of other kinds only what has our label.
 
     Nodes, PodDisruptionBudgets and PodGroups may not be served, or not be ours to read: nothing waits for them.
     """

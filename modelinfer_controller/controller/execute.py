@@ -47,7 +47,7 @@ class ActionObserver(Protocol):
     """Hears of each action that was carried out."""
 
     def __call__(self, action: Action, error: Exception | None) -> None:
-        """Told of each action that was carried out, with its error if it failed. Must not block or raise."""
+        """Called with each action that was carried out, with its error if it failed. Must not block or raise."""
 
 
 def ignore_action(action: Action, error: Exception | None) -> None:

@@ -40,7 +40,7 @@ class EventRecorder(Protocol):
         """What `record` was given last."""
 
     def record(self, stored: ModelInfer, events: tuple[Event, ...], now: Before | None = None) -> None:
-        """Tell the user, once for each thing. Must not block or raise."""
+        """Say it to the user, once for each thing. Must not block or raise."""
 
     def forget(self, key: ObjectName) -> None:
         """The ModelInfer is gone."""
@@ -50,14 +50,14 @@ class DecisionObserver(Protocol):
     """Hears of each decision."""
 
     def __call__(self, decision: Decision) -> None:
-        """Told of each decision, for metrics. Must not block or raise."""
+        """Called with each decision, for metrics. Must not block or raise."""
 
 
 class StatusObserver(Protocol):
     """Hears of what each reconcile came to."""
 
     def __call__(self, decision: Decision, status: ModelInferStatus, failures: Failures) -> None:
-        """Told of what each reconcile came to, for metrics; decision.owner.status is the status before it.
+        """Called with what each reconcile came to, for metrics; decision.owner.status is the status before it.
 
         Not for a ModelInfer that went meanwhile. Must not block or raise.
         """

@@ -21,7 +21,7 @@ def snapshot(
     """The snapshot of these objects, which are not copied.
 
     views, services, revisions and pod_groups are what the owner controls; labelled, by Kubernetes kind, whatever
-    bears the owner's name as label in its namespace: of those, what it does not control has taken a name.
+    has the owner's name as label in its namespace: of those, what it does not control has taken a name.
     """
     return Observed(
         owner=owner,
@@ -34,7 +34,7 @@ def snapshot(
         },
         revisions=tuple(revisions),
         reserved={
-            (kind, obj.metadata.name): describe_bearer(kind, obj)
+            (kind, obj.metadata.name): describe_name_conflict(kind, obj)
             for kind, objects in labelled.items()
             for obj in objects
             if not is_controlled_by(obj, owner.metadata.uid)
@@ -48,8 +48,8 @@ def is_controlled_by(obj: KubeObject, uid: str) -> bool:
     return controller is not None and controller.uid == uid
 
 
-def describe_bearer(kind: str, obj: KubeObject) -> str:
-    """Who bears a name in the way, for people, and what to do about it."""
+def describe_name_conflict(kind: str, obj: KubeObject) -> str:
+    """What is known of an object that has a name in the way, for people, and what to do about it."""
     controller = obj.metadata.controller
     whose = (
         f"is controlled by {controller.kind} {controller.name} (UID {controller.uid})"

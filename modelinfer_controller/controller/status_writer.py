@@ -138,7 +138,7 @@ class StatusWriter:
         return latest if latest is not None and _is_same(latest, stored) else stored
 
     def _is_there(self, stored: ModelInfer) -> bool:
-        """Whether that very ModelInfer still bears its name, so far as the cache knows; the retry knows better."""
+        """Whether that very ModelInfer still has its name, so far as the cache knows; the retry knows better."""
         cached = self._caches.model_infers.lister.get(stored.metadata.object_name)
         return cached is not None and _is_same(cached, stored)
 

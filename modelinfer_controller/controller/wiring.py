@@ -32,7 +32,7 @@ MAX_RETRY_DELAY = 60.0  # seconds: how long a fixed quota or webhook goes unnoti
 
 @dataclass(frozen=True)
 class Observers:
-    """Who is told what, for metrics; nobody by default."""
+    """Who hears of what, for metrics; nobody by default."""
 
     on_action: ActionObserver = ignore_action
     on_reconcile: ReconcileObserver = ignore_reconcile

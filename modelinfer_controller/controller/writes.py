@@ -9,7 +9,7 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.controller.caches import Caches, OwnedCache, controller_uid
-from modelinfer_controller.controller.snapshot import describe_bearer
+from modelinfer_controller.controller.snapshot import describe_name_conflict
 from modelinfer_controller.kube.client import Body, Client
 from modelinfer_controller.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from modelinfer_controller.planning import actions, manifests
@@ -113,7 +113,7 @@ class Writes:
         """
         found = await self._client.get(cache.resource, owner.namespace, name)
         if controller_uid(found) != owner.uid:
-            raise NameConflict(describe_bearer(cache.resource.kind, found))
+            raise NameConflict(describe_name_conflict(cache.resource.kind, found))
         own_labels = owner.child_metadata(name, {})["labels"]
         if own_labels.items() <= found.metadata.labels.items():
             return found

@@ -38,7 +38,7 @@ class RequestObserver(Protocol):
     """Hears of each exchange with the API server."""
 
     def __call__(self, verb: str, resource: str, status_code: int, seconds: float) -> None:
-        """Told of each exchange: verb as in RBAC, resource as plural[/subresource], status 0 if there was no answer."""
+        """Called with each exchange: verb as in RBAC, resource as plural[/subresource], status 0 without an answer."""
 
 
 def ignore_request(verb: str, resource: str, status_code: int, seconds: float) -> None:
@@ -180,7 +180,7 @@ class Client:
     ) -> None:
         """Asks for the deletion of the object with that UID; finalizers and grace may keep it a while.
 
-        Raises NotFound if the name is free and Conflict if it belongs to another UID. None deletes whatever bears the
+        Raises NotFound if the name is free and Conflict if it belongs to another UID. None deletes whatever has the
         name.
         """
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
@@ -279,7 +279,7 @@ class Client:
 
     @asynccontextmanager
     async def _opened(self, verb: str, target: str, request: Request) -> AsyncIterator[StreamResponse]:
-        """A stream whose opening, not its life, is what the observer is told of."""
+        """A stream whose opening, not its life, is what the observer hears of."""
         now = asyncio.get_running_loop().time
         started, status = now(), 0
         with _stray_cancellation_as_transport_error(request):

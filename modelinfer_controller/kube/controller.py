@@ -52,7 +52,7 @@ class ReconcileObserver(Protocol):
     """Hears of each reconcile."""
 
     def __call__(self, label: ResultLabel, seconds: float, outcome: str) -> None:
-        """Told of each reconcile that ended, with the time it took; outcome as in `Result`. Must not block or raise."""
+        """Called with each reconcile that ended, and its time; outcome as in `Result`. Must not block or raise."""
 
 
 def ignore_reconcile(label: ResultLabel, seconds: float, outcome: str) -> None:

@@ -49,4 +49,4 @@ def decode_list(type_: type[T], response: Response) -> ObjectList[T]:
 
 def _undecodable(response: Response, error: Exception) -> UndecodableResponse:
     excerpt = response.body[:200].decode(errors="replace")
-    return UndecodableResponse(response.status, "", f"not the object asked for ({error}): {excerpt}")
+    return UndecodableResponse(response.status, "", f"not the requested object ({error}): {excerpt}")

@@ -126,7 +126,7 @@ class ServerTimeout(ApiError):
 
 
 class TooLargeResourceVersion(ServerTimeout):
-    """The server has not yet reached the resource version asked for."""
+    """The server has not yet reached the requested resource version."""
 
 
 class ServiceUnavailable(ApiError):
@@ -134,7 +134,7 @@ class ServiceUnavailable(ApiError):
 
 
 class UndecodableResponse(ApiError):
-    """A 2xx whose body is not the JSON that was asked for: something other than an API server answered."""
+    """A 2xx whose body is not the JSON that was requested: something other than an API server answered."""
 
 
 _CLASS_BY_REASON: Mapping[str, type[ApiError]] = {

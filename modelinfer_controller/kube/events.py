@@ -1,4 +1,4 @@
-"""Kubernetes Events: what a user must know, told without flooding them or the server."""
+"""Kubernetes Events: what a user must know, said without flooding them or the server."""
 
 import asyncio
 from collections import OrderedDict
@@ -66,8 +66,8 @@ class EventsApi(Protocol):
     ) -> Event: ...
 
 
-class _Told(NamedTuple):
-    """What makes two events the same: told again, it counts up."""
+class _Reported(NamedTuple):
+    """What makes two events the same: sent again, it counts up."""
 
     regarding: ObjectReference
     type: EventType
@@ -106,8 +106,8 @@ class EventRecorder:
         self._instance = instance
         self._clock = clock
         self._random = random
-        self._pending: OrderedDict[_Told, _Occurrences] = OrderedDict()
-        self._series: OrderedDict[_Told, _Series] = OrderedDict()
+        self._pending: OrderedDict[_Reported, _Occurrences] = OrderedDict()
+        self._series: OrderedDict[_Reported, _Series] = OrderedDict()
         self._limits: OrderedDict[ObjectReference, TokenBucket] = OrderedDict()
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
@@ -117,16 +117,16 @@ class EventRecorder:
 
     def record(self, regarding: ObjectReference, type_: EventType, reason: str, message: str) -> None:
         """Never waits, never raises. reason is one CamelCase word; the message is cut at MAX_MESSAGE_LENGTH."""
-        told = _Told(regarding, type_, reason, _cut(message))
+        event = _Reported(regarding, type_, reason, _cut(message))
         now = self._clock.now()
-        waiting = self._pending.get(told)
+        waiting = self._pending.get(event)
         if waiting is not None:
             waiting.count += 1
             waiting.last = now
         elif self._is_stopped or len(self._pending) >= MAX_PENDING or not self._limit_of(regarding).try_acquire():
             self.dropped_count += 1
         else:
-            self._pending[told] = _Occurrences(1, now, now)
+            self._pending[event] = _Occurrences(1, now, now)
             self._wake.set()
 
     async def run(self) -> None:
@@ -138,8 +138,8 @@ class EventRecorder:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                told, occurrences = self._pending.popitem(last=False)
-                await self._deliver(told, occurrences)
+                event, occurrences = self._pending.popitem(last=False)
+                await self._deliver(event, occurrences)
         finally:
             self._is_running = False
             self._ended.set()
@@ -151,47 +151,47 @@ class EventRecorder:
         if self._is_running:
             await self._ended.wait()
 
-    async def _deliver(self, told: _Told, occurrences: _Occurrences) -> None:
+    async def _deliver(self, event: _Reported, occurrences: _Occurrences) -> None:
         for failures in range(MAX_ATTEMPTS):
             try:
                 with stray_cancellation_as_error("the event"):
-                    return await self._send(told, occurrences)
+                    return await self._send(event, occurrences)
             except (ApiError, TransportError, CancelledFromWithin) as error:
                 if self._is_stopped or failures == MAX_ATTEMPTS - 1 or not is_transient(error):
-                    self._give_up(told, error)
+                    self._give_up(event, error)
                     return None
             await asyncio.sleep(jittered(exponential(1.0, 10.0, failures), 0.5, self._random))
         return None
 
-    def _give_up(self, told: _Told, error: Exception) -> None:
+    def _give_up(self, event: _Reported, error: Exception) -> None:
         self.dropped_count += 1
-        log.warning("Event not sent", reason=told.reason, object=told.regarding.name, error=repr(error))
+        log.warning("Event not sent", reason=event.reason, object=event.regarding.name, error=repr(error))
 
-    async def _send(self, told: _Told, occurrences: _Occurrences) -> None:
-        series = self._series.get(told)
+    async def _send(self, event: _Reported, occurrences: _Occurrences) -> None:
+        series = self._series.get(event)
         if series is not None:
             try:
-                return await self._count_up(told, series, occurrences)
+                return await self._count_up(event, series, occurrences)
             except NotFound:  # events live for an hour
-                del self._series[told]
-        name = f"{told.regarding.name}.{self._next_stamp():x}"
-        await self._api.create(CORE_EVENTS, _namespace(told), self._body(name, told, occurrences))
-        _remember(self._series, told, _Series(name, occurrences.count))
+                del self._series[event]
+        name = f"{event.regarding.name}.{self._next_stamp():x}"
+        await self._api.create(CORE_EVENTS, _namespace(event), self._body(name, event, occurrences))
+        _remember(self._series, event, _Series(name, occurrences.count))
         return None
 
-    async def _count_up(self, told: _Told, series: _Series, occurrences: _Occurrences) -> None:
+    async def _count_up(self, event: _Reported, series: _Series, occurrences: _Occurrences) -> None:
         count = series.count + occurrences.count
         body = {"count": count, "lastTimestamp": _time(occurrences.last)}
-        await self._api.patch(CORE_EVENTS, _namespace(told), series.name, body)
+        await self._api.patch(CORE_EVENTS, _namespace(event), series.name, body)
         series.count = count
-        _remember(self._series, told, series)
+        _remember(self._series, event, series)
 
-    def _body(self, name: str, told: _Told, occurrences: _Occurrences) -> Mapping[str, Any]:
-        regarding = told.regarding
+    def _body(self, name: str, event: _Reported, occurrences: _Occurrences) -> Mapping[str, Any]:
+        regarding = event.regarding
         return {
             "apiVersion": CORE_EVENTS.api_version,
             "kind": CORE_EVENTS.kind,
-            "metadata": {"name": name, "namespace": _namespace(told)},
+            "metadata": {"name": name, "namespace": _namespace(event)},
             "involvedObject": {
                 "apiVersion": regarding.api_version,
                 "kind": regarding.kind,
@@ -199,9 +199,9 @@ class EventRecorder:
                 "name": regarding.name,
                 "uid": regarding.uid,
             },
-            "type": told.type,
-            "reason": told.reason,
-            "message": told.message,
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message,
             "count": occurrences.count,
             "firstTimestamp": _time(occurrences.first),
             "lastTimestamp": _time(occurrences.last),
@@ -229,9 +229,9 @@ def _remember(remembered: OrderedDict[K, V], key: K, value: V) -> None:
         remembered.popitem(last=False)
 
 
-def _namespace(told: _Told) -> str:
+def _namespace(event: _Reported) -> str:
     """Events about cluster-scoped objects live in the namespace default."""
-    return told.regarding.namespace or "default"
+    return event.regarding.namespace or "default"
 
 
 def _cut(message: str) -> str:

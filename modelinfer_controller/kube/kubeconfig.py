@@ -43,7 +43,7 @@ async def load_kubeconfig(paths: str, context: str | None, configuration: Config
 def _read(paths: str) -> KubeConfigMerger:
     if not any(os.path.exists(os.path.expanduser(path)) for path in paths.split(os.pathsep) if path):
         raise ConfigException(
-            f"no cluster: there is no kubeconfig at {paths}, and no service account of a pod was asked for"
+            f"no cluster: there is no kubeconfig at {paths}, and no service account of a pod was requested"
         )
     try:
         return KubeConfigMerger(paths)

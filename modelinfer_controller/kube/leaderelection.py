@@ -29,7 +29,7 @@ class LeadershipObserver(Protocol):
     """Hears of the beginning and the end of leadership."""
 
     def __call__(self, is_leader: bool) -> None:
-        """Told when leadership begins and ends. Must not block or raise."""
+        """Called when leadership begins and ends. Must not block or raise."""
 
 
 def ignore_leadership(is_leader: bool) -> None:

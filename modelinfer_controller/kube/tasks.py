@@ -1,4 +1,4 @@
-"""Tasks that live and end together, and cancellations that nobody asked for."""
+"""Tasks that live and end together, and cancellations that nobody requested."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class CancelledFromWithin(RuntimeError):
-    """Something that was awaited raised CancelledError, though nobody asked for the end of the task."""
+    """Something that was awaited raised CancelledError, though nobody requested the end of the task."""
 
 
 def is_cancelled_from_outside() -> bool:
@@ -20,7 +20,7 @@ def is_cancelled_from_outside() -> bool:
 
 @contextmanager
 def stray_cancellation_as_error(what: str) -> Iterator[None]:
-    """Turns a CancelledError that nobody asked for into CancelledFromWithin.
+    """Turns a CancelledError that nobody requested into CancelledFromWithin.
 
     Nobody would miss a task that ended of it. what: the subject of the message.
     """

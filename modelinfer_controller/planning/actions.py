@@ -127,6 +127,8 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class CreateDisruptionBudget:
+    """Make the PodDisruptionBudget of the ModelInfer."""
+
     name: str
     body: Mapping[str, Any] = field(hash=False)
 
@@ -142,6 +144,8 @@ class PatchDisruptionBudget:
 
 @dataclass(frozen=True, slots=True)
 class DeleteDisruptionBudget:
+    """Delete a PodDisruptionBudget that is not to be."""
+
     name: str
     uid: str
 

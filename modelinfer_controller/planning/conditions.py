@@ -81,7 +81,7 @@ def counted(count: int, noun: str = "group") -> str:
 class Facts:
     """What several conditions speak of, as the plan leaves it: a group that it takes down is not available any more.
 
-    Else every step of an update would be told twice, and the Available condition would flicker.
+    Else every step of an update would be reported twice, and the Available condition would flicker.
     """
 
     decision: Decision

@@ -136,7 +136,7 @@ def _pod_specs(template: RevisionTemplate) -> Iterator[Mapping[str, Any]]:
 def body(identity: OwnerIdentity, key: PodGroupKey, spec: Mapping[str, Any]) -> dict[str, Any]:
     metadata = identity.child_metadata(key.name, {well_known.GROUP_NAME: key.name})
     if key.scheduler is GangScheduler.KUBERNETES:
-        # Admission fills in the cluster's default class, which must not be taken for one that was asked for.
+        # Admission fills in the cluster's default class, which must not be taken for one that was requested.
         metadata["annotations"] = {well_known.PRIORITY_CLASS: spec.get("priorityClassName", "")}
     return {"apiVersion": API_VERSIONS[key.scheduler], "kind": "PodGroup", "metadata": metadata, "spec": dict(spec)}
 

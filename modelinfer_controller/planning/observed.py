@@ -72,7 +72,7 @@ NO_RECORD = GroupRecord()
 class Observed:
     """One snapshot of a ModelInfer's world: children that it controls, and whose names others have taken.
 
-    reserved maps a Kubernetes kind and object name to a few words on who bears it: an object that another owner
+    reserved maps a Kubernetes kind and object name to a few words on who has it: an object that another owner
     controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
     deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
     waits_for_quota: a quota of the namespace is full. disruption_budgets: by name. memory: what earlier passes

@@ -24,7 +24,7 @@ class PodView:
 
     revision is "" where the label is missing. restart_count is of containers and init containers, failures alone; it
     goes down where the kubelet has forgotten containers. failed_at is when the failure began that runs against the
-    grace period: as noted on the pod, else as its statuses tell. finished_phase is "Failed" too where a container has
+    grace period: as noted on the pod, else as its statuses show. finished_phase is "Failed" too where a container has
     ended that nobody restarts. waits_to_start: for a node, or for its first container's image or volume. end: how it
     came to terminate, where that says more than that it was deleted. is_drained: by the workload's own word.
     unreachable_since: its node, so far as the pod shows it.

@@ -61,7 +61,7 @@ class DiscoveredInformer(Generic[T]):
         poll_interval: float = POLL_INTERVAL,
         on_served_changed: Callable[[bool], None] | None = None,
     ) -> None:
-        """on_served_changed(is_served): told when `is_served` or `problem` has changed."""
+        """on_served_changed(is_served): called when `is_served` or `problem` has changed."""
         self.name = informer.name
         self.informer = informer
         self._client = client

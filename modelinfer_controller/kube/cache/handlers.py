@@ -1,4 +1,4 @@
-"""Who is told of changes in a cache, and how."""
+"""Who is notified of changes in a cache, and how."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ class Handlers(Generic[T]):
         self._tell(lambda handler: handler.on_delete(obj))
 
     def tell_one(self, handler: ResourceEventHandler[T], obj: T) -> None:
-        """Tells a handler that came late of an object that was there before it."""
-        self._isolated(handler, lambda told: told.on_add(obj, True))
+        """Notifies a handler that came late of an object that was there before it."""
+        self._isolated(handler, lambda one: one.on_add(obj, True))
 
     def _tell(self, call: Callable[[ResourceEventHandler[T]], None]) -> None:
         for handler in tuple(self._handlers):

@@ -1,4 +1,4 @@
-"""The shared informer: reflectors feed one store, and handlers are told of what changed in it."""
+"""The shared informer: reflectors feed one store, and handlers are notified of what changed in it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -28,19 +28,20 @@ class HandlerRegistration(Generic[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether the handler has been told of every object of the initial list."""
+        """Whether the handler has been notified of every object of the initial list."""
         return self.informer.has_synced
 
     def remove(self) -> None:
-        """Tells the handler nothing any more."""
+        """Notifies the handler no more."""
         self.informer.remove_event_handler(self.handler)
 
 
 class SharedInformer(Generic[T]):
     """A cache of one resource, from one source for each namespace watched, or one for all.
 
-    For each key: the store and its indices change first, then every handler is told; the UID of what a key holds never
-    changes without an on_delete between. `run` is called once at a time; what it has read stays after it has ended.
+    For each key: the store and its indices change first, then every handler is notified; the UID of what a key holds
+    never changes without an on_delete between. `run` is called once at a time; what it has read stays after it has
+    ended.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class SharedInformer(Generic[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether the initial list of every source is in the store, and every handler told of it."""
+        """Whether the initial list of every source is in the store, and every handler notified of it."""
         return self._synced.is_set()
 
     async def wait_for_sync(self) -> None:
@@ -122,7 +123,7 @@ class SharedInformer(Generic[T]):
         return max(known) if known and len(known) == len(silences) else None
 
     def add_event_handler(self, handler: ResourceEventHandler[T]) -> HandlerRegistration[T]:
-        """Tells the handler at once of what is in the store, as of an initial list, then of what changes."""
+        """Notifies the handler at once of what is in the store, as of an initial list, then of what changes."""
         for obj in self._store:
             self._handlers.tell_one(handler, obj)
         self._handlers.append(handler)

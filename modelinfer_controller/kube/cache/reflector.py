@@ -102,7 +102,7 @@ class Reflector(Generic[T]):
         self._streams_lists = use_streaming_list
         self._list_version = resource_version or ANY_VERSION
         self._last_contact: float | None = None
-        self._told: tuple[str, str] | None = None  # what was logged last: the same again is not worth a line
+        self._last_report: tuple[str, str] | None = None  # what was logged last: the same again is not worth a line
         self._backoff = Backoff(
             BACKOFF_BASE, BACKOFF_CAP, random=random, jitter=BACKOFF_JITTER, reset_after=BACKOFF_RESET_AFTER
         )
@@ -277,14 +277,14 @@ class Reflector(Generic[T]):
         delay = self._backoff.next_delay()
         if isinstance(error, ApiError) and error.retry_after is not None:
             delay = max(delay, min(error.retry_after, MAX_RETRY_AFTER))
-        told = (message, str(error))
+        report = (message, str(error))
         self._log.log(
-            DEBUG if told == self._told else WARNING,
+            DEBUG if report == self._last_report else WARNING,
             message,
             error=str(error) if error else None,
             retry_in=round(delay, 3),
         )
-        self._told = told
+        self._last_report = report
         await asyncio.sleep(delay)
 
     def _now(self) -> float:

@@ -95,7 +95,7 @@ class Collection:
 
 
 class Store:
-    """Every write takes the next revision, and is told to the listeners before it returns."""
+    """Every write takes the next revision, and is passed to the listeners before it returns."""
 
     def __init__(self, history_limit: int = 10_000, first_revision: int = 1) -> None:
         """history_limit is the number of changes kept of each kind."""
@@ -133,7 +133,7 @@ class Store:
         return stored
 
     def reread(self, kind_key: KindKey, shape: Callable[[Object], Object]) -> None:
-        """Shows each object of the kind as `shape` makes it, at the version that it has. Nobody is told."""
+        """Shows each object of the kind as `shape` makes it, at the version that it has. No watch sees it."""
         collection = self.collection(kind_key)
         for key, stored in collection.objects.items():
             collection.objects[key] = Stored(shape(stored.object), stored.revision)

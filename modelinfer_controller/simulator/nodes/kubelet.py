@@ -37,7 +37,7 @@ class Kubelet:
     """All kubelets in one: `run` serves until it is cancelled.
 
     script says how each pod behaves, and may be replaced at any time; `behave` overrides it for one living pod.
-    on_liveness_changed is told of each node that is lost or back: it takes the place of heartbeats.
+    on_liveness_changed is called with each node that is lost or back: it takes the place of heartbeats.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Kubelet:
         except NotFound:
             return Result()  # the watch will tell
         except (Conflict, Invalid):
-            return Result(requeue_after=_RETRY)  # another pod bears the name, as the watch may still have to tell
+            return Result(requeue_after=_RETRY)  # another pod has the name, as the watch may still have to show
 
     async def _advance(self, pod: PlainObject) -> Result:
         if pod.is_finished and pod.metadata.uid not in self._runtime_by_uid:
