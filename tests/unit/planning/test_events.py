@@ -2,7 +2,11 @@
 
 import pytest
 
+from modelinfer_controller.api.core import Condition, PodStatus
+from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.planning.events import Before, events_of
 from modelinfer_controller.planning.observed import GangSupport
+from modelinfer_controller.planning.status import status_of
 from planning.world import World, a_role, a_spec, pod_name
 
 
@@ -12,17 +16,28 @@ class Heard:
     def __init__(self, world: World) -> None:
         self.world = world
         self.events: list[tuple[str, str, str]] = []
+        self._before: Before | None = None
+        self.now()
+
+    def now(self) -> list[tuple[str, str, str]]:
+        """What this pass says."""
+        decision = self.world.decide()
+        status = status_of(decision, self.world.failures)
+        events, self._before = events_of(decision, status, self.world.failures, self._before)
+        return [(event.type, str(event.reason), event.message) for event in events]
 
     def passes(self, count: int = 40) -> list[tuple[str, str]]:
         """What was new in these passes, as (reason, message); nothing is said twice in a row of passes."""
         first = len(self.events)
         for _ in range(count):
-            new = [(event.type, str(event.reason), event.message) for event in self.world.events()]
-            self.events += [event for event in new if event not in self.events[first:]]
+            self.events += [event for event in self.now() if event not in self.events[first:]]
             self.world.reconcile()
             self.world.kubelet()
             self.world.pass_time(1)
         return [(reason, message) for _, reason, message in self.events[first:]]
+
+
+AVAILABLE = ("AllGroupsAvailable", "All groups are available")
 
 
 def settled(replicas: int = 3, **fields: object) -> Heard:
@@ -32,8 +47,9 @@ def settled(replicas: int = 3, **fields: object) -> Heard:
     return Heard(world)
 
 
-def test_nothing_is_heard_of_a_first_creation_nor_of_rest() -> None:
+def test_a_first_creation_is_heard_of_when_all_groups_are_available_and_rest_is_not() -> None:
     heard = Heard(World(a_spec(2)))
+    assert heard.passes() == [AVAILABLE]
     assert heard.passes() == []
 
 
@@ -44,6 +60,7 @@ def test_an_update_is_heard_of_when_it_starts_and_when_it_is_complete() -> None:
     assert heard.passes() == [
         ("RolloutStarted", f"Updating groups to revision {goal}"),
         ("RolloutCompleted", f"The update to revision {goal} is complete"),
+        AVAILABLE,
     ]
     assert {type_ for type_, _, _ in heard.events} == {"Normal"}
 
@@ -73,6 +90,12 @@ def test_a_pause_is_heard_of_once() -> None:
         ("Paused", "The update is paused (spec.paused)"),
     ]
     assert heard.world.groups() == {ordinal: {"v1"} for ordinal in range(3)}
+    heard.world.edit(paused=False)
+    assert heard.passes()[0] == ("Resumed", "The update goes on (spec.paused)")
+    heard.world.edit(image="v3", paused=True)
+    heard.passes()
+    heard.world.edit(image="v2", paused=False)
+    assert [reason for reason, _ in heard.passes()] == ["RolloutCompleted"], "nothing is left to go on with"
 
 
 def test_a_failed_update_is_heard_of_as_a_warning() -> None:
@@ -80,27 +103,47 @@ def test_a_failed_update_is_heard_of_as_a_warning() -> None:
     heard.world.bad_images.add("v2")
     heard.world.edit(image="v2")
     heard.passes()
-    failed = f"The update to {heard.world.status.update_revision} has failed; nothing more is replaced"
+    failed = (
+        f"The update to revision {heard.world.status.update_revision} has failed: no group became available in time"
+    )
     assert [event for event in heard.events if event[0] == "Warning"] == [
-        ("Warning", "ProgressDeadlineExceeded", failed)
+        ("Warning", "ImagePullBackOff", "Group 2 is not available: ImagePullBackOff"),
+        ("Warning", "ProgressDeadlineExceeded", f"{failed}. The controller replaces no more groups"),
     ]
 
 
-def test_a_rollback_is_heard_of_as_a_warning() -> None:
+def rolled_back(*bad_images: str) -> Heard:
     heard = settled(progressDeadlineSeconds=10)
-    before = heard.world.status.current_revision
-    heard.world.bad_images.add("v2")
     heard.world.edit(lambda spec: spec["rolloutStrategy"]["rollingUpdateConfiguration"].update(onFailure="Rollback"))
+    heard.world.bad_images.update(bad_images)
     heard.world.edit(image="v2")
     heard.passes()
-    text = f"The update to {heard.world.status.update_revision} has failed; groups return to {before}"
-    assert ("Warning", "RolledBack", text) in heard.events
+    return heard
+
+
+def test_a_rollback_is_heard_of_as_a_warning_and_when_it_is_done() -> None:
+    heard = rolled_back("v2")
+    update, current = heard.world.status.update_revision, heard.world.status.current_revision
+    text = f"The update to revision {update} has failed: no group became available in time"
+    assert heard.events[2:] == [
+        ("Warning", "RolledBack", f"{text}. Groups return to revision {current}"),
+        ("Normal", "RolloutCompleted", f"Every group has returned to revision {current}"),
+        ("Normal", *AVAILABLE),
+    ]
+
+
+def test_a_rollback_that_fails_is_heard_of() -> None:
+    heard = rolled_back("v1", "v2")
+    failed = f"The return to revision {heard.world.status.current_revision} has failed"
+    assert [message for _, reason, message in heard.events if reason == "ProgressDeadlineExceeded"] == [
+        f"{failed}: no group became available in time. The controller replaces no more groups"
+    ]
 
 
 def test_scaling_is_heard_of_with_its_numbers_and_a_change_of_another_field_is_not() -> None:
     heard = settled()
     heard.world.edit(replicas=5)
-    assert heard.passes() == [("Scaling", "Scaling from 3 to 5 groups")]
+    assert heard.passes() == [("Scaling", "Scaling from 3 to 5 groups"), AVAILABLE]
     heard.world.edit(grace=7)
     assert heard.passes() == []
 
@@ -110,16 +153,16 @@ def test_suspending_and_resuming_are_heard_of_and_not_as_scaling() -> None:
     heard.world.edit(suspend=True)
     assert heard.passes() == [("Suspended", "spec.suspend is true")]
     heard.world.edit(suspend=False)
-    assert heard.passes() == [("Resumed", "spec.suspend is false")]
+    assert heard.passes() == [("Resumed", "spec.suspend is false"), AVAILABLE]
 
 
 def test_a_gang_without_its_api_is_heard_of() -> None:
     heard = Heard(World(a_spec(1, gang={}, schedulerName="volcano")))
-    ((reason, message),) = heard.passes()
-    assert reason == "PodGroupKindMissing"
+    ((reason, message), available) = heard.passes()
+    assert (reason, available) == ("PodGroupKindMissing", AVAILABLE)
     assert "Volcano's PodGroup" in message
     heard = Heard(World(a_spec(1, gang={}, schedulerName="volcano"), gang_support=GangSupport(volcano=True)))
-    assert heard.passes() == []
+    assert heard.passes() == [AVAILABLE]
 
 
 def test_a_taken_name_is_heard_of_with_its_group() -> None:
@@ -137,10 +180,13 @@ def test_a_recreation_is_heard_of_with_its_scope(policy: str, scope: str) -> Non
     world = World(a_spec(2, a_role(workers=1), recoveryPolicy=policy))
     world.settle()
     worker = pod_name(1, index=1)
+    heard = Heard(world)
     world.finish(worker)
-    ((reason, message),) = Heard(world).passes()
-    assert reason == "Rebuilding"
-    assert message.startswith(f"Recreating {scope} (policy {policy}, attempt 1): {worker} has finished")
+    (recreation, lost, *_, available) = heard.passes()
+    assert recreation[0] == "Rebuilding"
+    assert recreation[1].startswith(f"Recreating {scope} (policy {policy}, attempt 1): {worker} has finished")
+    assert lost[0] == "GroupUnavailable"
+    assert available == AVAILABLE
 
 
 def test_nothing_is_heard_of_a_modelinfer_that_is_being_deleted() -> None:
@@ -152,10 +198,38 @@ def test_nothing_is_heard_of_a_modelinfer_that_is_being_deleted() -> None:
     assert heard.world.events() == ()
 
 
-def test_a_grace_period_is_not_heard_of_and_a_back_off_is() -> None:
+def test_a_group_that_is_lost_and_regained_is_heard_of_each_once() -> None:
+    heard = settled()
+    heard.world.unready(pod_name(1))
+    assert heard.now() == [
+        ("Normal", "GroupUnavailable", "Group 1 is not available any more: PodsNotReady"),
+    ]
+    heard.world.reconcile()
+    assert heard.now() == []
+    heard.world.start(pod_name(1))
+    assert heard.passes(2) == [("GroupAvailable", "Group 1 is available again"), AVAILABLE]
+
+
+def test_a_group_that_somebody_must_see_to_is_heard_of_as_a_warning() -> None:
+    heard = settled()
+    blocked = Condition(type="PodScheduled", status="False", reason="Unschedulable", message="0/3 nodes: gpu")
+    heard.world.set_status(pod_name(1), PodStatus(phase="Pending", conditions=(blocked,)), node="")
+    assert ("Warning", "Unschedulable", "Group 1 is not available: Unschedulable") in heard.now()
+
+
+def test_what_the_server_refuses_of_a_group_is_heard_of_by_itself() -> None:
+    heard = settled()
+    blocked = Condition(type="PodScheduled", status="False", reason="Unschedulable", message="0/3 nodes: gpu")
+    heard.world.set_status(pod_name(1), PodStatus(phase="Pending", conditions=(blocked,)), node="")
+    heard.world.failures = {1: ApiFailure("Unschedulable", "not today")}
+    assert [event for event in heard.now() if event[0] == "Warning"] == []
+
+
+def test_a_grace_period_is_no_back_off_and_a_back_off_is_heard_of() -> None:
     heard = settled(2, grace=20)
     heard.world.restart(pod_name(1))
-    assert heard.passes(3) == []
+    assert heard.passes(3)[0] == ("GroupUnavailable", "Group 1 is not available any more: WaitingForGracePeriod")
+    assert "BackOff" not in {reason for _, reason, _ in heard.events}
     world = settled(2).world
     for _ in range(2):
         world.finish(pod_name(1))
@@ -163,7 +237,5 @@ def test_a_grace_period_is_not_heard_of_and_a_back_off_is() -> None:
             world.reconcile()
             world.kubelet()
     world.finish(pod_name(1))
-    heard = Heard(world)
-    ((reason, message),) = heard.passes(1)
-    assert reason == "BackOff"
-    assert message.startswith(f"decode-0 of group 1: the controller recreates it after a back-off: {pod_name(1)} has")
+    (back_off,) = (message for _, reason, message in Heard(world).now() if reason == "BackOff")
+    assert back_off.startswith(f"decode-0 of group 1: the controller recreates it after a back-off: {pod_name(1)} has")
