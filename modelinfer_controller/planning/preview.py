@@ -112,6 +112,8 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
 def is_as_specified(found: Decision) -> bool:
     """Every group is available, and all that the partition lets go are at the update revision."""
     budget, groups = found.budget, found.groups
+    if found.update.moved or found.update.moves_waiting:
+        return False
     is_leaving = any(groups[ordinal].exists for ordinal in found.update.removed)
     if is_leaving or any(ordinal not in groups for ordinal in range(budget.replicas)):
         return False

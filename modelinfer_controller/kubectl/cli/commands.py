@@ -188,7 +188,8 @@ def bundle(name: str, path: str | None, **flags: Any) -> None:
               help="A manifest with the change: a file, a directory, a URL, or - for stdin.")  # fmt: skip
 @click.option("-k", "--kustomize", metavar="DIR", help="A kustomization with the change.")
 @click.option("--image", multiple=True, metavar="[CONTAINER=]IMAGE", help="Another image, in place of a manifest.")
-@click.option("--drain", metavar="NODE", help="All pods of this node are evicted at once.")
+@click.option("--drain", metavar="NODE[,NODE]",
+              help="These nodes are drained: groups are handed over, or their pods evicted at once.")  # fmt: skip
 @output_option
 @cluster_options
 def plan(
@@ -206,7 +207,8 @@ def plan(
     """
     from modelinfer_controller.kubectl.verbs.plan import Proposal, show_plan
 
-    return run(show_plan(flags_of(flags), Proposal(name, filename, kustomize, image, drain), output))
+    drained = tuple(node for node in (drain or "").split(",") if node)
+    return run(show_plan(flags_of(flags), Proposal(name, filename, kustomize, image, drained), output))
 
 
 @click.command(

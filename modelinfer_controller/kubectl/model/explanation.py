@@ -18,10 +18,12 @@ from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
+from modelinfer_controller.planning.replacement import reason_text
 from modelinfer_controller.planning.update import Rule, Waiting
 
 NAMED_PODS = 3
@@ -266,6 +268,9 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
         text = text or f"wait until {counted(len(found.group(ordinal).pods), 'pod')} are gone"
         yield Next(f"replaces the group by revision {found.revisions.update.name}, and begins now: {text}")
         return
+    if (move := found.group(ordinal).move) is not None:
+        yield Next(f"{reason_text(move)}, and begins now: {text}")
+        return
     obstacles = found.needs[ordinal].obstacles if ordinal in found.needs else ()
     if any(obstacle.reason == Reason.NAME_COLLISION for obstacle in obstacles):
         yield Next("goes on as soon as the name is free", rule="retry")
@@ -311,6 +316,9 @@ _ACTION_WORDS: Mapping[str, str] = {
     "CreateRevision": "store revision",
     "RenumberRevision": "renumber revision",
     "DeleteRevision": "forget revision",
+    "CreateDisruptionBudget": "create PodDisruptionBudget",
+    "PatchDisruptionBudget": "change PodDisruptionBudget",
+    "DeleteDisruptionBudget": "delete PodDisruptionBudget",
     "CreatePodGroup": "create PodGroup",
     "PatchPodGroup": "change PodGroup",
     "DeletePodGroup": "delete PodGroup",
@@ -395,6 +403,7 @@ def _elsewhere(found: Decision, planned: Plan, unavailable: list[int]) -> Iterat
             rest.setdefault("", []).append(ordinal)
     if own:
         yield Next(f"now: {actions_text(own)}")
+    yield from (Next(text) for text in [hand_over_text(found)] if text)
     replacing = [o for o in found.update.replaced if o not in unavailable]
     if replacing:
         yield Next(f"replaces {groups(replacing)} by revision {found.revisions.update.name} now")

@@ -10,12 +10,14 @@ from modelinfer_controller.api.core import Node
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.node_watch import NodeWatch
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS, UNKNOWN_NODES
 from modelinfer_controller.planning.observed import Owner
 
 SETTLE = 0.1  # seconds: changes that come together are told as one
@@ -26,11 +28,12 @@ class Follower:
 
     def __init__(self, caches: Caches, nodes: Mapping[str, Node], key: ObjectName | None, clock: Clock) -> None:
         self._caches = caches
-        self._observer = Observer(caches)
+        self._changed = asyncio.Event()
+        watch = NodeWatch(caches.nodes, LEAVING_TAINTS, lambda node: self._changed.set())
+        self._observer = Observer(caches, lambda: watch.nodes if watch.nodes.are_known else UNKNOWN_NODES)
         self._nodes = nodes
         self._key = key
         self._clock = clock
-        self._changed = asyncio.Event()
         for informer in (caches.model_infers, *(children.informer for children in caches.children())):
             informer.add_event_handler(self)
 

@@ -11,6 +11,7 @@ from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.conditions import waiting_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity
@@ -34,7 +35,8 @@ class ForecastStep(Document, frozen=True):
 class Forecast(Document, frozen=True):
     """What a change would do.
 
-    restarted: groups that lose pods and get them anew, in the order in which that begins; unchanged: groups that
+    restarted: groups that lose pods and get them anew, in the order in which that begins; moved: those of them that are
+    handed over from nodes that leave; unchanged: groups that
     live on without; created and removed: by ordinal; surge: groups that are there only on the way.
 
     start_seconds: how long a group took to become available so far, None where none has; seconds: the estimate of the
@@ -46,6 +48,7 @@ class Forecast(Document, frozen=True):
     changes: tuple[Change, ...]
     restarts: bool
     restarted: tuple[int, ...]
+    moved: tuple[int, ...]
     unchanged: tuple[int, ...]
     created: tuple[int, ...]
     removed: tuple[int, ...]
@@ -84,6 +87,7 @@ def forecast(observed: Observed, first: Decision, changes: tuple[Change, ...]) -
         changes=changes,
         restarts=bool(restarted),
         restarted=restarted,
+        moved=tuple(dict.fromkeys(ordinal for step in seen.steps for ordinal in step.moved)),
         unchanged=tuple(sorted((before & after) - set(restarted))),
         created=tuple(sorted(created & after)),
         removed=tuple(sorted(before - after)),
@@ -129,7 +133,7 @@ def _restarted(observed: Observed, seen: Preview) -> list[int]:
     lost: set[PodIdentity] = {pod.identity for pod in observed.pods if pod.is_terminating}
     order: dict[int, None] = {}
     for step in seen.steps:
-        order |= dict.fromkeys(step.replaced)
+        order |= dict.fromkeys((*step.replaced, *step.moved))
         for action in step.actions:
             if isinstance(action, DeletePod):
                 lost.add(action.identity)
@@ -181,6 +185,8 @@ def _obstacle(last: Decision) -> str:
             cause = cause_of(last, ordinal, {})
             text = cause.message if cause.reason in cause.message else f"{cause.reason}: {cause.message}"
             return f"group {ordinal} would not become available: {text}"
+    for waits in last.update.moves_waiting:
+        return f"group {waits.ordinal} would stay on a node that leaves: {waiting_text(waits)}"
     if (waiting := next(iter(last.update.waiting), None)) is not None:
         few = groups([each.ordinal for each in last.update.waiting])
         return f"{few} would stay at an older revision: {_WHY_THEY_WAIT.get(waiting.rule, waiting.rule.value)}"

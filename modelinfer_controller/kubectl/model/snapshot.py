@@ -8,8 +8,20 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+from msgspec.structs import replace as replaced
+
 from modelinfer_controller.api import validation, well_known
-from modelinfer_controller.api.core import ControllerRevision, KubeObject, Node, Pod, PodGroup, Service
+from modelinfer_controller.api.core import (
+    ControllerRevision,
+    KubeObject,
+    Node,
+    NodeSpec,
+    ObjectMeta,
+    Pod,
+    PodDisruptionBudget,
+    PodGroup,
+    Service,
+)
 from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.api.validation import InvalidSpec, Violation
@@ -17,10 +29,18 @@ from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.controller.snapshot import is_controlled_by, snapshot
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
-from modelinfer_controller.kube.resource import CONTROLLER_REVISIONS, NODES, PODS, SERVICES, Resource
+from modelinfer_controller.kube.resource import (
+    CONTROLLER_REVISIONS,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from modelinfer_controller.kubectl.model.access import allowed_to
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.decide import Decision, decide
+from modelinfer_controller.planning.nodes import UNKNOWN_NODES, nodes_of
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
 from modelinfer_controller.planning.pod_view import view_pod
 from modelinfer_controller.planning.revision import GangScheduler, Revision, revision_of
@@ -39,6 +59,21 @@ class Listed:
     revisions: Sequence[ControllerRevision] = ()
     pod_groups: Mapping[GangScheduler, Sequence[PodGroup]] | None = None
     gang_support: GangSupport = NO_GANGS
+    budgets: Sequence[PodDisruptionBudget] | None = None  # None where they may not be read
+
+
+def with_leaving(nodes: Mapping[str, Node], pods: Sequence[Pod], leaving: Sequence[str]) -> Mapping[str, Node]:
+    """The nodes with some of them cordoned; where they may not be read, those that the pods name.
+
+    Raises Exit where none of ours runs on a node.
+    """
+    used = {pod.spec.node_name for pod in pods} - {""}
+    for name in leaving:
+        if name not in used:
+            raise failure(f"no pod of a ModelInfer runs on node {name!r} in this namespace")
+    found = {name: Node(metadata=ObjectMeta(name=name)) for name in used} | dict(nodes)
+    cordoned = {name: replaced(found[name], spec=NodeSpec(unschedulable=True)) for name in leaving}
+    return found | cordoned
 
 
 def without_node(listed: Listed, node: str) -> Listed:
@@ -92,7 +127,7 @@ def snapshot_of(stored: ModelInfer, listed: Listed, nodes: Mapping[str, Node], n
     owner = Owner(stored.metadata, spec, bytes(stored.spec), stored.status)
     return Snapshot(
         stored=stored,
-        observed=observed_of(owner, listed),
+        observed=replace(observed_of(owner, listed), nodes=nodes_of(nodes.values()) if nodes else UNKNOWN_NODES),
         pods={pod.metadata.name: pod for pod in _of(listed.pods, owner)},
         nodes=nodes,
         violations=violations,
@@ -109,8 +144,9 @@ def observed_of(owner: Owner, listed: Listed) -> Observed:
         "Service": listed.services,
         "ControllerRevision": listed.revisions,
         "PodGroup": [stored for each in groups.values() for stored in each],
+        "PodDisruptionBudget": listed.budgets or (),
     }
-    return snapshot(
+    observed = snapshot(
         owner,
         views=(view_pod(owner.name, pod) for pod in _of(listed.pods, owner)),
         services=_of(listed.services, owner),
@@ -118,6 +154,11 @@ def observed_of(owner: Owner, listed: Listed) -> Observed:
         pod_groups={scheduler: _of(each, owner) for scheduler, each in groups.items()},
         labelled={kind: _labelled(objects, owner.name) for kind, objects in by_kind.items()},
         gang_support=listed.gang_support,
+    )
+    return replace(
+        observed,
+        disruption_budgets={one.metadata.name: one for one in _of(listed.budgets or (), owner)},
+        can_write_budgets=listed.budgets is not None,
     )
 
 
@@ -166,10 +207,11 @@ def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str
 
 
 async def read_children(client: Client, namespace: str | None) -> Listed:
-    pods, services, revisions, pod_groups = await asyncio.gather(
+    pods, services, revisions, budgets, pod_groups = await asyncio.gather(
         list_of(client, PODS, namespace),
         list_of(client, SERVICES, namespace),
         list_of(client, CONTROLLER_REVISIONS, namespace),
+        _budgets(client, namespace),
         asyncio.gather(*(_pod_groups(client, namespace, scheduler) for scheduler in POD_GROUPS)),
     )
     found = dict(zip(POD_GROUPS, pod_groups, strict=True))
@@ -177,6 +219,7 @@ async def read_children(client: Client, namespace: str | None) -> Listed:
         pods=pods,
         services=services,
         revisions=revisions,
+        budgets=budgets,
         pod_groups={scheduler: each for scheduler, each in found.items() if each is not None},
         gang_support=GangSupport(
             volcano=found[GangScheduler.VOLCANO] is not None, kubernetes=found[GangScheduler.KUBERNETES] is not None
@@ -199,6 +242,13 @@ async def list_of(
     raise missing
 
 
+async def _budgets(client: Client, namespace: str | None) -> Sequence[PodDisruptionBudget] | None:
+    try:
+        return (await client.list_all(POD_DISRUPTION_BUDGETS, namespace, label_selector=well_known.NAME)).items
+    except (NotFound, Forbidden):
+        return None
+
+
 async def _pod_groups(client: Client, namespace: str | None, scheduler: GangScheduler) -> Sequence[PodGroup] | None:
     """None where the kind is not served; who may not list it is told so before the server looks whether it is."""
     resource = POD_GROUPS[scheduler]
@@ -217,7 +267,7 @@ async def _pod_groups(client: Client, namespace: str | None, scheduler: GangSche
 
 
 async def read_nodes(client: Client) -> Mapping[str, Node]:
-    """Nodes tell topology domains and nothing else: who may not list them does without."""
+    """Nodes tell topology domains, and which of them leave: who may not list them does without."""
     try:
         found: Iterable[Any] = (await client.list_all(NODES, resource_version="0")).items
     except Forbidden:

@@ -52,6 +52,7 @@ def _facts(told: Forecast) -> Iterator[tuple[str, str]]:
     if not told.steps:
         return
     for label, found in (
+        ("handed over", told.moved),
         ("stay as they are", told.unchanged),
         ("held by the partition", told.held),
         ("created", told.created),

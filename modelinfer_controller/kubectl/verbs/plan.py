@@ -1,11 +1,14 @@
 """The verb `plan`."""
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modelinfer_controller.api.core import Node
+from modelinfer_controller.api.modelinfer import NodeDrainPolicy
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
@@ -27,7 +30,9 @@ from modelinfer_controller.kubectl.model.snapshot import (
     Snapshot,
     read_children,
     read_model_infer,
+    read_nodes,
     snapshot_of,
+    with_leaving,
     without_node,
 )
 from modelinfer_controller.kubectl.model.spec_diff import spec_changes
@@ -46,7 +51,7 @@ class Proposal:
     paths: Sequence[str] = ()
     kustomization: str | None = None
     images: Sequence[str] = ()
-    drained_node: str | None = None
+    drained_nodes: Sequence[str] = ()
 
 
 async def show_plan(flags: ClusterFlags, proposal: Proposal, output: str | None) -> int:
@@ -81,7 +86,7 @@ def _all_lines(told: Sequence[Forecast], terminal: Terminal) -> list[str]:
 def _chosen(proposal: Proposal) -> list[Manifest]:
     if not proposal.paths and proposal.kustomization is None:
         return []
-    if proposal.images or proposal.drained_node:
+    if proposal.images or proposal.drained_nodes:
         raise failure("--image and --drain ask about what the cluster has: they cannot go with files")
     found = read_manifests(proposal.paths, proposal.kustomization)
     chosen = [one for one in found if proposal.name in (None, one.name)]
@@ -94,14 +99,21 @@ async def _of_stored(client: Client, namespace: str, proposal: Proposal) -> Fore
     if proposal.name is None:
         raise failure("name a ModelInfer, or a manifest by --filename")
     stored = await read_model_infer(client, namespace, proposal.name)
-    listed = await read_children(client, namespace)
-    changed = stored
+    listed, nodes = await asyncio.gather(read_children(client, namespace), read_nodes(client))
+    changed, after = stored, nodes
     if proposal.images:
         spec = with_images(_spec(stored), proposal.images)
         changed = with_spec(stored, spec, stored.metadata.name, namespace, {})
-    if proposal.drained_node:
-        listed = without_node(listed, proposal.drained_node)
-    return _compared(stored, changed, listed)
+    if proposal.drained_nodes and _hands_over(changed):
+        after = with_leaving(nodes, listed.pods, proposal.drained_nodes)
+    else:
+        for node in proposal.drained_nodes:
+            listed = without_node(listed, node)
+    return _compared(stored, changed, listed, nodes, after)
+
+
+def _hands_over(stored: ModelInfer) -> bool:
+    return bool(_spec(stored).get("nodeDrainPolicy") == NodeDrainPolicy.HAND_OVER)
 
 
 async def plan_of_manifest(client: Client, flags: ClusterFlags, manifest: Manifest) -> Forecast:
@@ -114,8 +126,8 @@ async def plan_of_manifest(client: Client, flags: ClusterFlags, manifest: Manife
     namespace = namespace_of(replace(flags, namespace=flags.namespace or manifest.namespace), os.environ)
     stored = await _stored(client, namespace, manifest.name)
     schema = await read_spec_schema(client)
-    listed = await read_children(client, namespace)
-    return _compared(stored, proposed(stored, manifest, namespace, schema), listed)
+    listed, nodes = await asyncio.gather(read_children(client, namespace), read_nodes(client))
+    return _compared(stored, proposed(stored, manifest, namespace, schema), listed, nodes, nodes)
 
 
 async def _stored(client: Client, namespace: str, name: str) -> ModelInfer | None:
@@ -126,10 +138,16 @@ async def _stored(client: Client, namespace: str, name: str) -> ModelInfer | Non
             return None
 
 
-def _compared(stored: ModelInfer | None, changed: ModelInfer, listed: Listed) -> Forecast:
+def _compared(
+    stored: ModelInfer | None,
+    changed: ModelInfer,
+    listed: Listed,
+    nodes: Mapping[str, Node],
+    nodes_after: Mapping[str, Node],
+) -> Forecast:
     now = SystemClock().now()
-    after = snapshot_of(changed, listed, {}, now)
-    before = snapshot_of(stored, listed, {}, now) if stored is not None else after
+    after = snapshot_of(changed, listed, nodes_after, now)
+    before = snapshot_of(stored, listed, nodes, now) if stored is not None else after
     _require_valid(after)
     changes = spec_changes(_spec(stored), _spec(changed)) if stored is not None else ()
     return forecast(after.observed, before.decision, changes)

@@ -8,7 +8,7 @@ import tarfile
 from xml.etree import ElementTree
 
 import pytest
-from clusters import NOW
+from clusters import NODES, NOW, Cluster
 from situations import SITUATIONS, settled
 
 from modelinfer_controller.exits import Exit
@@ -18,11 +18,13 @@ from modelinfer_controller.kubectl.model.bundle import archive, redacted, redact
 from modelinfer_controller.kubectl.model.diagnostics import ClusterEvent, Diagnostics, ObjectReference
 from modelinfer_controller.kubectl.model.event_timeline import timeline_of
 from modelinfer_controller.kubectl.model.explanation import explain
+from modelinfer_controller.kubectl.model.forecast import forecast
 from modelinfer_controller.kubectl.model.logs import chosen_pods, last_words, prefix_of
 from modelinfer_controller.kubectl.model.recreation import recreation_of, recreation_text
-from modelinfer_controller.kubectl.model.snapshot import Listed, without_node
+from modelinfer_controller.kubectl.model.snapshot import Listed, snapshot_of, with_leaving, without_node
 from modelinfer_controller.kubectl.render.event_timeline import timeline_lines, timeline_plot
 from modelinfer_controller.kubectl.render.explain import explanation_lines
+from modelinfer_controller.kubectl.render.plan import forecast_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal
 
 
@@ -159,3 +161,37 @@ def test_a_drained_node_takes_its_pods_along() -> None:
     assert {pod.spec.node_name for pod in left.pods} == {f"gpu-{n}" for n in range(1, 6)}
     with pytest.raises(Exit, match="no pod of a ModelInfer runs on node 'gpu-9'"):
         without_node(listed, "gpu-9")
+
+
+def with_hand_over() -> tuple[Cluster, Listed]:
+    cluster = settled()
+    cluster.change({**json.loads(bytes(cluster.stored.spec)), "nodeDrainPolicy": "HandOver"})
+    cluster.act()
+    children = (cluster.pods, cluster.services, cluster.revisions)
+    return cluster, Listed(*(tuple(each.values()) for each in children))  # type: ignore[arg-type]
+
+
+def test_a_plan_tells_before_the_drain_which_groups_move_and_in_what_order() -> None:
+    cluster, listed = with_hand_over()
+    before = cluster.snapshot()
+    nodes = with_leaving(NODES, listed.pods, ["gpu-0", "gpu-3"])
+    told = forecast(snapshot_of(cluster.stored, listed, nodes, cluster.now).observed, before.decision, ())
+    on_them = {pod.metadata.name for pod in cluster.pods.values() if pod.spec.node_name in ("gpu-0", "gpu-3")}
+    assert set(told.moved) == {int(name.split("-")[1]) for name in on_them}
+    assert told.obstacle == ""
+    assert told.lowest_available == told.replicas - 1
+    lines = "\n".join(forecast_lines(told, Terminal(100)))
+    assert "handed over" in lines
+    assert "moves off node gpu-" in lines
+    with pytest.raises(Exit, match="no pod of a ModelInfer runs on node 'gpu-9'"):
+        with_leaving(NODES, listed.pods, ["gpu-9"])
+
+
+def test_an_explanation_names_the_groups_that_move_their_node_and_what_they_wait_for() -> None:
+    cluster, listed = with_hand_over()
+    nodes = with_leaving(NODES, listed.pods, ["gpu-0", "gpu-1", "gpu-2", "gpu-3"])
+    told = explain(snapshot_of(cluster.stored, listed, nodes, cluster.now), Diagnostics())
+    text = "\n".join(explanation_lines(told, Terminal(200)))
+    assert "moves off node gpu-" in text
+    assert "which is cordoned" in text
+    assert "must stay so (maxUnavailable)" in text

@@ -513,6 +513,20 @@ def test_a_plan_shows_the_drain_to_its_end_and_the_budget_with_it() -> None:
     assert preview(world.observe(), world.now, timedelta(seconds=30)).last.observed.disruption_budgets == {}
 
 
+def test_a_plan_says_that_a_drain_would_not_end_while_another_group_is_down() -> None:
+    world = drained(max_unavailable=1)
+    world.bad_images.add("v1")
+    world.vanish(pod_name(0, index=1))
+    for _ in range(6):
+        world.reconcile()
+        world.kubelet()
+        world.pass_time(1)
+    world.cordon("node-3")
+    shown = preview(world.observe(), world.now, timedelta(seconds=30))
+    assert not shown.is_finished
+    assert {one.rule for one in shown.last.update.moves_waiting} == {Rule.AVAILABILITY}
+
+
 # -- properties ----------------------------------------------------------------------------------------------------
 
 MOVES = ("reconcile", "reconcile", "crash", "partly", "kubelet", "some", "cordon", "uncordon", "image", "time")
