@@ -138,8 +138,9 @@ def _update_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
     outdated = sum(_is_outdated(group, rules) for group in states)
     done = sum(group.revision == rules.goal and group.is_available for group in states)
     remaining = max(0, len(movable) - done)
-    if rules.hold is not None:
-        return max(0, min(budget.max_surge, _extra_in_use(groups, budget)))  # what there is stays as it is
+    if rules.hold is not None:  # no more is made; what is left over from scaling, at another revision, is no surge
+        groups = {o: group for o, group in groups.items() if o < budget.replicas or group.revision == rules.goal}
+        outdated = 0
     return _surge(groups, budget, outdated, remaining)
 
 

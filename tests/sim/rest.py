@@ -43,7 +43,7 @@ def _expected(facts: Facts, pods: dict[int, list[Pod]]) -> list[int]:
     """Those of the spec, and while an update is held up the surge that it had made."""
     spec = facts.spec
     replicas, most_surge = wanted_groups(spec), resolve_budget(spec)[1]
-    is_held = not spec.get("suspend") and (bool(spec.get("paused")) or facts.is_halted)
+    is_held = replicas > 0 and (bool(spec.get("paused")) or facts.is_halted)
     surge = [group for group in range(replicas, replicas + most_surge) if group in pods]
     return [*range(replicas), *(surge if is_held else ())]
 

@@ -144,6 +144,29 @@ def test_a_group_that_was_taken_down_before_the_pause_is_made_at_the_update_revi
     assert world.groups() == {0: {"v1"}, 1: {"v1"}, 2: {"v2"}}
 
 
+@pytest.mark.parametrize("fields", [{"suspend": True}, {"replicas": 0}], ids=["suspended", "scaled-to-0"])
+def test_in_a_paused_update_with_a_surge_no_group_is_taken_for_the_surge_when_all_are_to_go(
+    fields: dict[str, object],
+) -> None:
+    world = settled(3, max_surge=3, max_unavailable=0)
+    world.bad_images.add("v2")
+    world.edit(image="v2")
+    passes(world)
+    world.edit(paused=True, **fields)
+    passes(world)
+    assert world.pods == {}
+
+
+def test_in_a_paused_update_with_a_surge_scaling_down_goes_on() -> None:
+    world = settled(5, max_surge=2)
+    world.edit(paused=True)
+    world.edit(image="v2")
+    passes(world)
+    world.edit(replicas=3)
+    passes(world)
+    assert world.groups() == {0: {"v1"}, 1: {"v1"}, 2: {"v1"}}
+
+
 # -- suspend --------------------------------------------------------------------
 
 
