@@ -16,11 +16,11 @@ from modelinfer_controller.kubectl.model.humanize import clock_time, counted, gr
 from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
-from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, Plan, group_of
+from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, PatchPodMetadata, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import Decision
-from modelinfer_controller.planning.group import Group
+from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
 from modelinfer_controller.planning.replacement import reason_text
@@ -124,7 +124,7 @@ def _summary(found: Decision, unavailable: list[int], waiting: Iterable[WaitingG
     if unavailable:
         few = counted(len(unavailable), "group")
         return f"{few} of {replicas} not available (maxUnavailable {budget.max_unavailable})"
-    at = f"revision {found.revisions.update.name}"
+    at = f"revision {found.rules.goal}"
     everyone = f"all {replicas} groups are available" if replicas else "no groups are requested"
     if not (old := [o for each in waiting for o in each.ordinals]):
         return f"{everyone} at {at}" if replicas else everyone
@@ -264,9 +264,15 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
         at_most = timedelta(seconds=NAME_WAIT if failures[ordinal].reason == Reason.NAME_COLLISION else LONGEST_WAIT)
         yield Next(f"tries again, at least every {span(at_most)}, to {text}", rule="retry")
         return
+    if found.group(ordinal).is_draining and not text:
+        ends_at = min(pod.drain_deadline for pod in found.group(ordinal).live_pods if pod.drain_deadline is not None)
+        pods = counted(len(found.group(ordinal).live_pods), "pod")
+        wait = f"in {span(ends_at - found.now)} at the latest, earlier if its entry pods say that they are drained"
+        yield Next(f"deletes {pods} at {clock_time(ends_at)}, {wait}", rule="drain", at=ends_at)
+        return
     if ordinal in found.update.replaced and found.group(ordinal).pods:
         text = text or f"wait until {counted(len(found.group(ordinal).pods), 'pod')} are gone"
-        yield Next(f"replaces the group by revision {found.revisions.update.name}, and begins now: {text}")
+        yield Next(f"replaces the group by revision {found.rules.goal}, and begins now: {text}")
         return
     if (move := found.group(ordinal).move) is not None:
         yield Next(f"{reason_text(move)}, and begins now: {text}")
@@ -304,12 +310,18 @@ def actions_text(actions: Iterable[Action]) -> str:
     others: dict[str, int] = {}
     for action in found:
         if not isinstance(action, DeletePod):
-            words = _ACTION_WORDS[type(action).__name__]
+            words = _words(action)
             others[words] = others.get(words, 0) + 1
     for words, count in others.items():
         verb, _, noun = words.partition(" ")
         parts.append(f"{verb} {counted(count, noun)}")
     return listed(parts)
+
+
+def _words(action: Action) -> str:
+    if isinstance(action, PatchPodMetadata) and well_known.DRAIN_DEADLINE in action.annotations:
+        return "drain pod" if action.annotations[well_known.DRAIN_DEADLINE] else "stop the drain of pod"
+    return _ACTION_WORDS[type(action).__name__]
 
 
 _ACTION_WORDS: Mapping[str, str] = {
@@ -348,6 +360,11 @@ def _nothing(found: Decision, group: Group) -> str:
     waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
     if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
         return "nothing: the scheduler places the pods as soon as it finds room for them"
+    since = available_since(group)
+    if troubled is None and since is not None and since + group.desired.min_ready > found.now:
+        return (
+            f"nothing: the group is available in {span(since + group.desired.min_ready - found.now)} (minReadySeconds)"
+        )
     if troubled is None:
         return "nothing: waits for the pods to be ready"
     if found.owner.spec.recovery_policy is RecoveryPolicy.NONE and troubled.restart_count:
@@ -406,7 +423,7 @@ def _elsewhere(found: Decision, planned: Plan, unavailable: list[int]) -> Iterat
     yield from (Next(text) for text in [hand_over_text(found)] if text)
     replacing = [o for o in found.update.replaced if o not in unavailable]
     if replacing:
-        yield Next(f"replaces {groups(replacing)} by revision {found.revisions.update.name} now")
+        yield Next(f"replaces {groups(replacing)} by revision {found.rules.goal} now")
     leaving = [o for o in found.update.removed if found.groups[o].pods]
     if leaving:
         yield Next(f"removes {groups(leaving)}, beyond spec.replicas")

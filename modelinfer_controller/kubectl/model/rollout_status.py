@@ -80,11 +80,13 @@ def rollout_status(snapshot: Snapshot, stuck_after: timedelta = timedelta(second
     movable = range(min(budget.partition, budget.replicas), budget.replicas)
     updated = sum(found.revision_name(o) == update and found.groups[o].exists for o in movable)
     is_seen = snapshot.stored.status.observed_generation >= meta.generation
-    is_done = is_seen and is_as_specified(found) and not snapshot.violations and not meta.is_terminating
+    is_returned = bool(found.progress.failed_revision)  # what the spec asks for has failed
+    is_whole = is_as_specified(found) and not is_returned
+    is_done = is_seen and is_whole and not snapshot.violations and not meta.is_terminating
     is_outdated = any(found.revision_name(o) != update for o in range(budget.replicas))
     is_held = is_paused(snapshot) and is_outdated
     reason, message, since = _cause(snapshot, is_done and not is_held)
-    left = _forecast(snapshot) if not (is_done or is_held) else None
+    left = _forecast(snapshot) if not (is_done or is_held or is_returned) else None
     status = RolloutStatus(
         namespace=meta.namespace,
         name=meta.name,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from modelinfer_controller.api.core import Condition, Pod, PodGroup
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.remarks import remarks_of
@@ -93,7 +94,7 @@ class GroupNode(Document, frozen=True):
 class Tree(Document, frozen=True):
     """remarks: what else is to be said of the whole. topology_key: the node label that domains are read from.
 
-    is_rolling: some group is still to be moved to the update revision.
+    is_rolling: some group is still to be moved to the update revision; not if that has failed and is rolled back.
     """
 
     namespace: str
@@ -127,7 +128,8 @@ def tree_of(snapshot: Snapshot) -> Tree:
         updated_groups=sum(group.is_updated for group in in_spec),
         update_revision=found.revisions.update.name,
         current_revision=found.revisions.current.name,
-        is_rolling=any(not group.is_updated for group in in_spec if group.ordinal >= found.budget.partition),
+        is_rolling=not found.revisions.is_rolled_back
+        and any(not group.is_updated for group in in_spec if group.ordinal >= found.budget.partition),
         partition=found.budget.partition,
         topology_key=key,
         groups=groups,
@@ -175,6 +177,8 @@ def _is_shown(role: RoleTemplate, group: Group, found: Decision) -> bool:
 
 def _state(ordinal: int, snapshot: Snapshot) -> str:
     found = snapshot.decision
+    if found.groups[ordinal].is_draining:
+        return Reason.DRAINING
     if ordinal in found.update.removed:
         return "Removing"
     if ordinal in found.update.replaced and found.groups[ordinal].pods:

@@ -59,7 +59,7 @@ def _update_lines(tree: Tree) -> Iterator[str]:
     at_update = f"{tree.updated_groups} of {tree.replicas}"
     if tree.is_rolling:
         yield f"rolling {_hash(tree.current_revision)} → {update}: {at_update} groups updated"
-    elif tree.updated_groups < tree.replicas:
+    elif tree.updated_groups < tree.replicas and tree.partition:
         yield f"{at_update} groups at {update}, the others held by partition {tree.partition}"
     yield from tree.remarks
 

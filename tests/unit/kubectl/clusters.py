@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,10 +27,18 @@ from modelinfer_controller.api.core import (
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.kubectl.model.snapshot import Listed, Snapshot, snapshot_of
 from modelinfer_controller.planning import manifests
-from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod, DeleteService
+from modelinfer_controller.planning.actions import (
+    CreatePod,
+    CreateRevision,
+    CreateService,
+    DeletePod,
+    DeleteService,
+    PatchPodMetadata,
+)
 from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.status import status_of
 
+Changes = Mapping[str, str | None]
 NOW = datetime(2026, 3, 1, 3, 15, tzinfo=UTC)
 ZONE = "topology.kubernetes.io/zone"
 NODES = {
@@ -87,6 +95,8 @@ class Cluster:
                 case CreatePod(identity_, name, revision, incarnation, serving):
                     body = manifests.pod_body(identity, revision, identity_, incarnation, is_serving=serving)
                     self.pods[name] = self._born(body, Pod)
+                case PatchPodMetadata(_, name, _, labels, annotations) if well_known.DRAIN_DEADLINE in annotations:
+                    self._relabel(name, labels, annotations)
                 case DeletePod(_, name):
                     del self.pods[name]
                 case DeleteService(_, name):
@@ -155,6 +165,13 @@ class Cluster:
         )
         self.pods[name] = Pod(metadata=meta)
 
+    def _relabel(self, name: str, labels: Changes, annotations: Changes) -> None:
+        meta = self.pods[name].metadata
+        meta = msgspec.structs.replace(
+            meta, labels=_changed(meta.labels, labels), annotations=_changed(meta.annotations, annotations)
+        )
+        self.pods[name] = msgspec.structs.replace(self.pods[name], metadata=meta)
+
     def _set(self, name: str, status: PodStatus, node: str) -> None:
         self.pods[name] = msgspec.structs.replace(self.pods[name], status=status, spec=PodSpec(node_name=node))
 
@@ -163,6 +180,10 @@ class Cluster:
         made = msgspec.json.decode(body if isinstance(body, bytes) else msgspec.json.encode(body), type=kind)
         meta = msgspec.structs.replace(made.metadata, uid=f"u{self._made}", creation_timestamp=self.now)
         return msgspec.structs.replace(made, metadata=meta)
+
+
+def _changed(values: Mapping[str, str], changes: Changes) -> dict[str, str]:
+    return {key: value for key, value in {**values, **changes}.items() if value is not None}
 
 
 def _raw(spec: dict[str, Any]) -> msgspec.Raw:

@@ -190,6 +190,58 @@ def suspended() -> Cluster:
     return cluster
 
 
+def rolled_back() -> Cluster:
+    """The new image cannot be pulled for longer than progressDeadlineSeconds, and the groups have returned."""
+    rolling = {"onFailure": "Rollback"}
+    cluster = Cluster({**pd_spec(**rolling), "progressDeadlineSeconds": 300})
+    cluster.settle()
+    cluster.change({**pd_spec("vllm:v2", **rolling), "progressDeadlineSeconds": 300})
+    cluster.act()
+    cluster.act()
+    for name in [name for name in cluster.pods if name.startswith("qwen-2")]:
+        cluster.fail_to_pull(name)
+    cluster.note()
+    cluster.now += timedelta(minutes=6)
+    cluster.settle()
+    return cluster
+
+
+def draining() -> Cluster:
+    """An update has taken the label `serving` off its first group, whose pods finish their requests."""
+    wanted = pd_spec()
+    wanted["template"]["drain"] = {"timeoutSeconds": 120}
+    cluster = Cluster(wanted)
+    cluster.settle()
+    wanted = pd_spec("vllm:v2")
+    wanted["template"]["drain"] = {"timeoutSeconds": 120}
+    cluster.change(wanted)
+    cluster.act()
+    cluster.now += timedelta(seconds=30)
+    cluster.note()
+    return cluster
+
+
+def not_ready_for_long_enough() -> Cluster:
+    cluster = Cluster({**pd_spec(), "minReadySeconds": 600})
+    cluster.act()
+    cluster.start()
+    cluster.now += timedelta(minutes=4)
+    cluster.note()
+    return cluster
+
+
+def entry_pods_first() -> Cluster:
+    """Workers are created when the entry pod of their instance is ready; that of decode-1 in group 2 is not."""
+    wanted = pd_spec()
+    wanted["template"]["startupPolicy"] = "EntryReady"
+    cluster = Cluster(wanted)
+    cluster.act()
+    cluster.start(lambda name: name != "qwen-2-decode-1-0")
+    cluster.act()
+    cluster.start(lambda name: name != "qwen-2-decode-1-0")
+    return cluster
+
+
 SITUATIONS: Mapping[str, Callable[[], Cluster]] = {
     "well": settled,
     "being-created": being_created,
@@ -210,4 +262,8 @@ SITUATIONS: Mapping[str, Callable[[], Cluster]] = {
     "gang-kind-missing": gang_kind_missing,
     "several-are-down": several_are_down,
     "suspended": suspended,
+    "rolled-back": rolled_back,
+    "draining": draining,
+    "not-ready-for-long-enough": not_ready_for_long_enough,
+    "entry-pods-first": entry_pods_first,
 }
