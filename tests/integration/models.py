@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from support import specs
+from support.specs import update
+
+__all__ = ["API_VERSION", "DOMAIN", "Manifest", "model", "pod", "role", "update"]
+
 Manifest = dict[str, Any]
 API_VERSION = "workload.volcano.sh/v1alpha1"
 DOMAIN = "modelinfer.volcano.sh"
@@ -15,27 +20,21 @@ def model(name: str, *roles: Manifest, replicas: int = 1, template: Manifest | N
         "apiVersion": API_VERSION,
         "kind": "ModelInfer",
         "metadata": {"name": name},
-        "spec": {"replicas": replicas, **spec, "template": {"roles": list(roles) or [role()], **(template or {})}},
+        "spec": specs.spec_of(replicas, *(roles or (role(),)), template=template, **spec),
     }
 
 
 def role(name: str = "decode", *, replicas: int = 1, workers: int = 0, image: str = "image:1", **behaviour: str) -> Any:
     """A role whose pods all behave in that way: ready_after="1s" is the annotation kwok.stage/ready-after: 1s."""
-    made = {"name": name, "replicas": replicas, "workerReplicas": workers, "entryTemplate": pod(image, **behaviour)}
-    return {**made, "workerTemplate": pod(image, **behaviour)} if workers else made
+    return specs.role(name, replicas, workers, pod(image, **behaviour))
 
 
 def pod(image: str = "image:1", *, init: bool = False, sidecar: bool = False, **behaviour: str) -> Manifest:
     """A pod template."""
-    spec: Manifest = {"containers": [{"name": "main", "image": image}]}
+    spec: Manifest = specs.pod_template(image)["spec"]
     if init:
         spec["initContainers"] = [{"name": "prepare", "image": image}]
     if sidecar:
         spec["initContainers"] = [{"name": "sidecar", "image": image, "restartPolicy": "Always"}]
     keys = {f"kwok.stage/{key.replace('_', '-')}": value for key, value in behaviour.items()}
     return {**({"metadata": {"annotations": keys}} if keys else {}), "spec": spec}
-
-
-def update(**configuration: Any) -> Manifest:
-    """update(maxSurge=1) as a field of the spec."""
-    return {"rolloutStrategy": {"rollingUpdateConfiguration": configuration}}

@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from support.update_rules import UpdateRules
 from user import is_ready, label
 from watched import Change, Object
 
 
 @dataclass(frozen=True)
-class Rules:
-    """replicas: the groups that count, whether they exist or not. roles: name -> instances in each group."""
+class Rules(UpdateRules):
+    """roles: name -> instances in each group."""
 
-    replicas: int
-    max_unavailable: int = 1
-    max_surge: int = 0
     roles: Mapping[str, int] = field(default_factory=lambda: {"decode": 1})
 
 
@@ -55,9 +53,9 @@ def check(changes: Sequence[Change], model: str, rules: Rules, since: int) -> No
     skipped = sum(label(change.object, "name") == model for change in changes[:since])
     assert moments[skipped:], "no pod has changed"
     for moment in moments[skipped:]:
-        at = f"at {moment.change.type} {moment.change.name}: available {sorted(moment.available)}"
-        assert len(moment.available) >= rules.replicas - rules.max_unavailable, at
-        assert len(moment.moving) <= rules.max_unavailable + rules.max_surge, f"{at}, moving {sorted(moment.moving)}"
+        at = f"at {moment.change.type} {moment.change.name}"
+        rules.check_availability(moment.available, at)
+        rules.check_pace(moment.moving, at)
 
 
 def taken_down(changes: Sequence[Change], model: str, since: int) -> list[int]:

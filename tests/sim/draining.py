@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from support.update_rules import rules_of
+
 from modelinfer_controller.simulator.apiserver.store import ChangeType
-from sim.facts import PODS, Object, Pod, parse_pod, resolve_budget
+from sim.facts import PODS, Object, Pod, parse_pod
 from sim.journal import CONTROLLER, Entry
 from sim.scene import Scene
 from sim.world import Refused, World, path_of
@@ -73,12 +75,11 @@ class Availability:
             return
         if entry.change.type is ChangeType.ADDED:
             self.made.setdefault(pod.group, set()).add(pod.uid)
-        spec = self._world.facts.spec
-        replicas, (most, _, _) = spec["replicas"], resolve_budget(spec)
+        rules = rules_of(self._world.facts.spec)
         before = parse_pod(entry.change.previous.object) if entry.change.previous is not None else None
         goes = before is not None and not before.is_terminating and (pod.is_terminating or pod.is_draining)
         if goes and not (before is not None and before.is_draining) and self._was_whole(before, available):
-            assert len(available) >= replicas - most, f"{pod.name} goes while only {sorted(available)} are available"
+            rules.check_availability(available, f"{pod.name} goes")
 
     def _was_whole(self, before: Pod | None, available: set[int]) -> bool:
         """Whether the group was available until this very pod was touched."""

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from support.update_rules import rules_of
+
 from modelinfer_controller.api import well_known
 from modelinfer_controller.simulator.apiserver.kinds import KindKey
 from modelinfer_controller.simulator.apiserver.store import Store, Stored
@@ -204,10 +206,5 @@ def complete_instances(pods: Iterable[Pod], worker_count_by_role: Mapping[str, i
 
 def resolve_budget(spec: Object) -> tuple[int, int, int]:
     """(maxUnavailable, maxSurge, partition) in numbers of groups, from the spec's JSON."""
-    replicas = spec["replicas"]
-    update = (spec.get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
-    unavailable, surge = update.get("maxUnavailable", 1), update.get("maxSurge", 0)
-    most = int(unavailable[:-1]) * replicas // 100 if isinstance(unavailable, str) else unavailable
-    extra = (int(surge[:-1]) * replicas + 99) // 100 if isinstance(surge, str) else surge
-    partition = update.get("partition") or 0
-    return (1, 0, partition) if most == extra == 0 else (most, extra, partition)
+    rules = rules_of(spec)
+    return rules.max_unavailable, rules.max_surge, rules.partition

@@ -9,8 +9,10 @@ somebody) may be rebuilt at any time, and is left out until none of the pods of 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from support.update_rules import rules_of
+
 from modelinfer_controller.simulator.apiserver.store import ChangeType
-from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, resolve_budget, wanted_groups
+from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, wanted_groups
 from sim.journal import CONTROLLER, Entry
 from sim.world import World
 
@@ -114,24 +116,22 @@ class RolloutRules:
         if self._is_troubled(pod.group, group):
             self._excused[pod.group] = entry.time
             return
-        most_unavailable, most_surge, partition = resolve_budget(spec)
+        rules = rules_of(spec)
         where = f"{entry.time:.3f} s: {pod.name} of {pod.revision} is taken down"
-        assert pod.group >= partition, f"{where}: the partition {partition} holds its group"
+        rules.check_partition({pod.group}, where)
         assert not is_held, f"{where}: the update is paused or halted"
         self.judged += 1
         others = {number: pods for number, pods in groups.items() if number != pod.group}
         if self._is_available(group, spec, just_now=True):
             staying = [number for number, pods in others.items() if self._is_available(pods, spec)]
-            enough = spec["replicas"] - most_unavailable
-            assert len(staying) >= enough, f"{where}: {sorted(staying)} stay available, {enough} must"
-        extra = {number for number in groups if spec["replicas"] <= number < spec["replicas"] + most_surge}
+            rules.check_availability(staying, where)
+        extra = {number for number in groups if rules.replicas <= number < rules.replicas + rules.max_surge}
         moving = [
             number
-            for number in {*range(spec["replicas"]), *extra} - {pod.group}
+            for number in {*range(rules.replicas), *extra} - {pod.group}
             if self._is_moving(number, groups.get(number, []), goal, spec)
         ]
-        limit = most_unavailable + most_surge
-        assert len(moving) < limit, f"{where}: {sorted(moving)} are on their way already, at most {limit} may be"
+        rules.check_pace({*moving, pod.group}, where)
         self._taken[pod.group] = entry.time
 
     def _forget_excused(self, groups: dict[int, list[Pod]]) -> None:
@@ -195,5 +195,5 @@ def _ready_since(pod: Pod) -> datetime:
 def _is_scaled_away(pod: Pod, spec: Object, *, is_held: bool) -> bool:
     """is_held: no group waits for its turn, so that each follows the spec's role replicas."""
     wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
-    partition = resolve_budget(spec)[2]
+    partition = rules_of(spec).partition
     return (is_held or pod.group < partition) and pod.instance >= wanted.get(pod.role, 0)

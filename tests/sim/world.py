@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from support import specs
+
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.kube.clock import Clock
@@ -320,20 +322,12 @@ def path_of(resource: str, name: str) -> str:
 
 
 def a_role(name: str = "decode", replicas: int = 1, workers: int = 0, image: str = "good:1") -> Object:
-    template = {"spec": {"containers": [{"name": "main", "image": image}]}}
-    role: Object = {"name": name, "replicas": replicas, "workerReplicas": workers, "entryTemplate": template}
-    return {**role, "workerTemplate": template} if workers else role
+    return specs.role(name, replicas, workers, specs.pod_template(image))
 
 
-def a_spec(replicas: int = 1, *roles: Object, grace: int = 0, gang: Object | None = None, **rest: Any) -> Object:
-    """max_unavailable, max_surge and partition are put where they belong; other keywords are fields of the spec."""
-    words = (("max_unavailable", "maxUnavailable"), ("max_surge", "maxSurge"), ("partition", "partition"))
-    update = {key: rest.pop(word) for word, key in words if word in rest}
-    template: Object = {"roles": list(roles or (a_role(),)), "restartGracePeriodSeconds": grace}
-    if gang is not None:
-        template["gangSchedule"] = gang
-    strategy = {"type": "InferGroupRollingUpdate", "rollingUpdateConfiguration": update}
-    return {"replicas": replicas, "template": template, "rolloutStrategy": strategy, **rest}
+def a_spec(replicas: int = 1, *roles: Object, **fields: Any) -> Object:
+    """See `specs.rolling`."""
+    return specs.rolling(replicas, *(roles or (a_role(),)), **fields)
 
 
 def set_image(image: str) -> Callable[[Object], None]:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from support.update_rules import rules_of
+
 from modelinfer_controller.api.core import Pod
-from planning.expectation import budget, is_available, live_pods, revisions_of, update_value
+from planning.expectation import is_available, live_pods, revisions_of
 from planning.histories import History, Move
 from planning.world import World
 
@@ -50,28 +52,22 @@ def watch(player: History, move: Move, *, is_calm: bool) -> None:
 
 
 def _check(world: World, before: Snapshot, after: Snapshot, *, is_calm: bool) -> None:
-    replicas, partition = world.spec["replicas"], update_value(world, "partition")
-    assert isinstance(partition, int)
-    most_unavailable, most_surge = budget(world)
-    update = world.goal_revision()
+    rules, update = rules_of(world.spec), world.goal_revision()
     taken = {group for group, uids in before.uids.items() if uids - after.uids.get(group, set())}
-    outdated = {group for group in taken if before.revisions[group] != {update} and group < replicas}
-    assert not any(group < partition for group in outdated & before.healthy), f"{outdated} are held by the partition"
+    outdated = {group for group in taken if before.revisions[group] != {update} and group < rules.replicas}
+    rules.check_partition(outdated & before.healthy)
     replaced = outdated if is_calm else outdated & before.healthy
     if replaced & before.available:
-        assert len(after.available) >= replicas - most_unavailable, (
-            f"{sorted(replaced)} were taken down, {len(after.available)} groups stayed available"
-        )
+        rules.check_availability(after.available, f"{sorted(replaced)} were taken down")
     if replaced:
-        extra = [group for group in before.uids if replicas <= group < replicas + most_surge]
-        down = [
+        extra = [group for group in before.uids if rules.replicas <= group < rules.replicas + rules.max_surge]
+        down = {
             group
-            for group in [*range(replicas), *extra]
+            for group in [*range(rules.replicas), *extra]
             if group not in before.available and before.revisions.get(group, {update}) == {update}
-        ]
-        assert len(set(down) | replaced) <= most_unavailable + most_surge, (
-            f"{sorted(replaced)} were replaced while {down} at the update revision were not available"
-        )
-    surge_removed = {group for group in taken & before.available if group >= replicas}
-    if is_calm and surge_removed and all(group in after.available for group in range(min(partition, replicas))):
-        assert len(after.available) >= replicas - most_unavailable, f"extra {surge_removed} were removed too early"
+        }
+        rules.check_pace(down | replaced, f"{sorted(replaced)} were replaced")
+    surge_removed = {group for group in taken & before.available if group >= rules.replicas}
+    held = range(min(rules.partition, rules.replicas))
+    if is_calm and surge_removed and all(group in after.available for group in held):
+        rules.check_availability(after.available, f"extra {surge_removed} were removed")

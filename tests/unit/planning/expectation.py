@@ -41,15 +41,6 @@ def update_value(world: World, key: str) -> int | str:
     return value
 
 
-def budget(world: World) -> tuple[int, int]:
-    """(maxUnavailable, maxSurge) as numbers of groups."""
-    replicas = world.spec["replicas"]
-    unavailable, surge = update_value(world, "maxUnavailable"), update_value(world, "maxSurge")
-    most = int(unavailable[:-1]) * replicas // 100 if isinstance(unavailable, str) else unavailable
-    extra = (int(surge[:-1]) * replicas + 99) // 100 if isinstance(surge, str) else surge
-    return (1, 0) if most == extra == 0 else (most, extra)
-
-
 def revision_data(world: World, name: str) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.json.decode(world.revisions[name].data)
     return data

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+from support import specs
+from support.specs import Spec
 
 from modelinfer_controller.api import names, well_known
 from modelinfer_controller.api.core import (
@@ -74,37 +76,14 @@ NAME = "m"
 NAMESPACE = "ns"
 UID = "uid-of-m"
 
-Spec = dict[str, Any]
-
 
 def a_role(name: str = "decode", replicas: int = 1, workers: int = 0, image: str = "v1") -> Spec:
-    role: Spec = {
-        "name": name,
-        "replicas": replicas,
-        "workerReplicas": workers,
-        "entryTemplate": {"spec": {"containers": [{"name": "main", "image": image}]}},
-    }
-    if workers:
-        role["workerTemplate"] = {"spec": {"containers": [{"name": "main", "image": image}]}}
-    return role
+    return specs.role(name, replicas, workers, specs.pod_template(image))
 
 
-def a_spec(replicas: int = 1, *roles: Spec, grace: int = 0, gang: Spec | None = None, **rest: Any) -> Spec:
-    """A stored spec. max_unavailable, max_surge and partition are put where they belong; other keywords as they are."""
-    update = {
-        key: rest.pop(word)
-        for word, key in (("max_unavailable", "maxUnavailable"), ("max_surge", "maxSurge"), ("partition", "partition"))
-        if word in rest
-    }
-    template: Spec = {"roles": list(roles or (a_role(),)), "restartGracePeriodSeconds": grace}
-    if gang is not None:
-        template["gangSchedule"] = gang
-    return {
-        "replicas": replicas,
-        "template": template,
-        "rolloutStrategy": {"type": "InferGroupRollingUpdate", "rollingUpdateConfiguration": update},
-        **rest,
-    }
+def a_spec(replicas: int = 1, *roles: Spec, **fields: Any) -> Spec:
+    """A stored spec, see `specs.rolling`."""
+    return copy.deepcopy(specs.rolling(replicas, *(roles or (a_role(),)), **fields))
 
 
 T = TypeVar("T")
