@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from modelinfer_controller.api.core import KubeObject, PodGroup, Service
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, children_by_group
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import GangScheduler, Revision
 
@@ -23,24 +23,32 @@ def snapshot(
     views, services, revisions and pod_groups are what the owner controls; labelled, by Kubernetes kind, whatever
     has the owner's name as label in its namespace: of those, what it does not control has taken a name.
     """
+    pods = [view for view in views if view is not None]
+    by_key = {
+        PodGroupKey(scheduler, stored.metadata.name): stored
+        for scheduler, stored_groups in pod_groups.items()
+        for stored in stored_groups
+    }
     return Observed(
         owner=owner,
-        pods=tuple(view for view in views if view is not None),
-        services={service.metadata.name: service for service in services},
-        pod_groups={
-            PodGroupKey(scheduler, stored.metadata.name): stored
-            for scheduler, stored_groups in pod_groups.items()
-            for stored in stored_groups
-        },
+        children=children_by_group(owner.name, pods, services, by_key),
+        pod_revisions={pod.revision for pod in pods},
         revisions=tuple(revisions),
-        reserved={
-            (kind, obj.metadata.name): describe_name_conflict(kind, obj)
-            for kind, objects in labelled.items()
-            for obj in objects
-            if not is_controlled_by(obj, owner.metadata.uid)
-        },
+        reserved=reserved_names(
+            {
+                kind: [obj for obj in objects if not is_controlled_by(obj, owner.metadata.uid)]
+                for kind, objects in labelled.items()
+            }
+        ),
         gang_support=gang_support,
     )
+
+
+def reserved_names(others: Mapping[str, Iterable[KubeObject]]) -> dict[tuple[str, str], str]:
+    """others: by Kubernetes kind, what has the owner's label and is not its."""
+    return {
+        (kind, obj.metadata.name): describe_name_conflict(kind, obj) for kind, objs in others.items() for obj in objs
+    }
 
 
 def is_controlled_by(obj: KubeObject, uid: str) -> bool:

@@ -7,6 +7,7 @@ import structlog
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import KubeObject
+from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.controller.caches import Caches, OwnedCache, controller_uid
 from modelinfer_controller.controller.snapshot import describe_name_conflict
@@ -142,7 +143,7 @@ class Writes:
         except (NotFound, Conflict) as error:
             if not is_gone(error):
                 raise
-        cache.expectations.deleted(uid)
+        cache.expectations.deleted(uid, ObjectName(owner.namespace, name), owner.uid)
 
 
 def is_gone(error: ApiError) -> bool:

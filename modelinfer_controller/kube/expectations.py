@@ -33,9 +33,11 @@ class _Write(Generic[T, Owner]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Deletion:
+class _Deletion(Generic[Owner]):
     deleted_at: datetime
     expires_at: float
+    name: ObjectName | None
+    owner: Owner | None
 
 
 class Expectations(Generic[T, Owner]):
@@ -69,8 +71,9 @@ class Expectations(Generic[T, Owner]):
         self._timeout = timeout
         # Both in the order in which they expire.
         self._writes: dict[ObjectName, _Write[T, Owner]] = {}
-        self._deletions: dict[str, _Deletion] = {}
+        self._deletions: dict[str, _Deletion[Owner]] = {}
         self._names_by_owner: dict[Owner | None, dict[ObjectName, None]] = {}
+        self._deleted_by_owner: dict[Owner, dict[str, ObjectName]] = {}  # then by UID
 
     @property
     def pending_count(self) -> int:
@@ -92,10 +95,20 @@ class Expectations(Generic[T, Owner]):
         self._writes[name] = write
         self._names_by_owner.setdefault(write.owner, {})[name] = None
 
-    def deleted(self, uid: str) -> None:
-        """Notes that the server accepted the deletion of that object, or knows it no more."""
-        self._deletions.pop(uid, None)
-        self._deletions[uid] = _Deletion(self._clock.now(), self._time() + self._timeout)
+    def deleted(self, uid: str, name: ObjectName | None = None, owner: Owner | None = None) -> None:
+        """Notes that the server accepted the deletion of that object, or knows it no more.
+
+        name and owner: for `pending_names`.
+        """
+        self._drop_deletion(uid)
+        self._deletions[uid] = _Deletion(self._clock.now(), self._time() + self._timeout, name, owner)
+        if name is not None and owner is not None:
+            self._deleted_by_owner.setdefault(owner, {})[uid] = name
+
+    def pending_names(self, owner: Owner) -> list[ObjectName]:
+        """Names of the owner's objects that were written or deleted and that the cache may not show so yet."""
+        self._expire()
+        return [*self._names_by_owner.get(owner, ()), *self._deleted_by_owner.get(owner, {}).values()]
 
     def overlay(self, owner: Owner, cached: Iterable[T]) -> list[T]:
         """The owner's objects as the server has them, so far as cache and own writes tell.
@@ -132,7 +145,7 @@ class Expectations(Generic[T, Owner]):
 
     def on_delete(self, obj: T | DeletedFinalStateUnknown[T]) -> None:
         last = last_state(obj)
-        self._deletions.pop(last.metadata.uid, None)
+        self._drop_deletion(last.metadata.uid)
         write = self._writes.get(last.metadata.object_name)
         if write is None:
             return
@@ -145,7 +158,7 @@ class Expectations(Generic[T, Owner]):
         if write is not None and not _is_newer(write.obj, obj):
             self._drop_write(obj.metadata.object_name)
         if obj.metadata.is_terminating:
-            self._deletions.pop(obj.metadata.uid, None)
+            self._drop_deletion(obj.metadata.uid)
 
     def _latest(self, name: ObjectName, cached: T | None) -> T | None:
         write = self._writes.get(name)
@@ -177,6 +190,15 @@ class Expectations(Generic[T, Owner]):
         if not names:
             del self._names_by_owner[write.owner]
 
+    def _drop_deletion(self, uid: str) -> None:
+        deletion = self._deletions.pop(uid, None)
+        if deletion is None or deletion.owner is None:
+            return
+        names = self._deleted_by_owner[deletion.owner]
+        del names[uid]
+        if not names:
+            del self._deleted_by_owner[deletion.owner]
+
     def _expire(self) -> None:
         now = self._time()
         for name, write in list(_expired(self._writes, now)):
@@ -184,7 +206,7 @@ class Expectations(Generic[T, Owner]):
                 log.warning("The cache did not show an own write in time", object=str(name), seconds=self._timeout)
             self._drop_write(name)
         for uid, _ in list(_expired(self._deletions, now)):
-            del self._deletions[uid]
+            self._drop_deletion(uid)
 
     @staticmethod
     def _time() -> float:

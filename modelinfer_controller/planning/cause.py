@@ -29,10 +29,10 @@ def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
     failure = failures.get(ordinal) or failures.get(None)
     if failure is not None and KIND not in failure.action:  # no group waits for a PodDisruptionBudget
         return cause(failure.reason, failure_text(failure))
-    group = decision.groups.get(ordinal)
+    group = decision.existing(ordinal)
     if group is None:
         return cause(Reason.CREATING_PODS, "its pods are to be created")
-    needs = decision.needs.get(ordinal)
+    needs = decision.active_needs.get(ordinal)
     if needs is not None and needs.obstacles:
         return cause(*needs.obstacles[0])
     if group.move is not None:

@@ -16,7 +16,6 @@ from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.planning import disruption_budget, gang
 from modelinfer_controller.planning.cause import Failures, cause_of, clock, delay_cause, failure_text
 from modelinfer_controller.planning.decide import Decision
-from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.hand_over import is_moving
 from modelinfer_controller.planning.message import cut
 from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
@@ -92,28 +91,35 @@ class Facts:
         return frozenset(self.decision.update.replaced)
 
     def is_available(self, ordinal: int) -> bool:
-        group = self.decision.groups.get(ordinal)
+        if ordinal in self.decision.at_rest:
+            return True
+        group = self.decision.active.get(ordinal)
         is_kept = ordinal in self.decision.update.target and ordinal not in self.replaced
         return is_kept and group is not None and group.is_available
 
     def is_at_goal(self, ordinal: int) -> bool:
-        return self.decision.groups[ordinal].revision.name == self.decision.rules.goal or ordinal in self.replaced
+        group = self.decision.existing(ordinal)
+        return (group is not None and group.revision.name == self.decision.rules.goal) or ordinal in self.replaced
 
     @cached_property
     def available(self) -> frozenset[int]:
-        return frozenset(ordinal for ordinal in self.decision.groups if self.is_available(ordinal))
+        """Of those that are not at rest."""
+        return frozenset(ordinal for ordinal in self.decision.active if self.is_available(ordinal))
+
+    def available_count(self, among: range) -> int:
+        return self.decision.at_rest.count(among) + sum(ordinal in among for ordinal in self.available)
 
     @cached_property
     def unavailable_count(self) -> int:
         replicas = self.decision.budget.replicas
-        return replicas - sum(ordinal < replicas for ordinal in self.available)
+        return replicas - self.available_count(range(replicas))
 
     @cached_property
     def first_unavailable(self) -> Sequence[int]:
         """The first few, lowest first. Complexity: bounded by what exists, for any number of replicas."""
         found: list[int] = []
         for ordinal in range(self.decision.budget.replicas if self.unavailable_count else 0):
-            if ordinal not in self.available:
+            if ordinal not in self.decision.at_rest and ordinal not in self.available:
                 found.append(ordinal)
             if len(found) == NAMED_GROUPS:
                 break
@@ -132,18 +138,18 @@ class Facts:
         """Groups that the update is still to take down; not those that the partition holds."""
         movable = range(self.decision.budget.partition, self.decision.budget.replicas)
         return [
-            o for o, group in self.decision.groups.items() if o in movable and group.exists and not self.is_at_goal(o)
+            o for o, group in self.decision.active.items() if o in movable and group.exists and not self.is_at_goal(o)
         ]
 
     @cached_property
     def unfinished_count(self) -> int:
         movable = range(self.decision.budget.partition, self.decision.budget.replicas)
-        return len(movable) - sum(ordinal in movable for ordinal in self.available)
+        return len(movable) - self.available_count(movable)
 
     @cached_property
     def leftovers(self) -> Sequence[int]:
         """Groups that are not to be, of which there are still pods."""
-        return [ordinal for ordinal in self.decision.update.removed if self.decision.groups[ordinal].pods]
+        return [ordinal for ordinal in self.decision.update.removed if self.decision.active[ordinal].pods]
 
     @cached_property
     def held(self) -> Sequence[int]:
@@ -152,19 +158,14 @@ class Facts:
     @cached_property
     def resizing(self) -> Sequence[int]:
         """Groups whose pods are not those that they are to have: a role that shrinks leaves its group available."""
-        return [ordinal for ordinal in self.decision.needs if not _is_whole(self.decision.groups[ordinal])]
+        groups = (self.decision.active[ordinal] for ordinal in self.decision.active_needs)
+        return [group.ordinal for group in groups if not group.is_waiting and not group.is_whole]
 
     def explained(self) -> str:
         """Groups by cause; groups beyond the first few are counted."""
         named = "; ".join(f"group {ordinal}: {cause.message}" for ordinal, cause in self.causes.items())
         rest = self.unavailable_count - len(self.causes)
         return f"{cut(named, MAX_LENGTH - 120)}; and {rest} more" if rest else named
-
-
-def _is_whole(group: Group) -> bool:
-    return len(group.pods) == group.shape.pod_count and all(
-        pod in group.shape and not pod.is_terminating for pod in group.pods
-    )
 
 
 def _available(facts: Facts) -> Condition:
@@ -230,10 +231,10 @@ def _pending(facts: Facts) -> Cause | None:
     for ordinal, failure in facts.failures.items():
         where = f"group {ordinal}: " if ordinal is not None else ""
         return Cause(failure.reason, f"{where}{failure_text(failure)}")
-    for ordinal, needs in facts.decision.needs.items():
+    for ordinal, needs in facts.decision.active_needs.items():
         if needs.obstacles:
             return Cause(needs.obstacles[0].reason, f"group {ordinal}: {needs.obstacles[0].message}")
-    for ordinal, group in facts.decision.groups.items():
+    for ordinal, group in facts.decision.active.items():
         if group.recovery.delayed:
             soonest = min(group.recovery.delayed, key=lambda one: one.due)
             reason, message = delay_cause(soonest)
@@ -395,7 +396,7 @@ def _hand_over(decision: Decision, failures: Failures) -> Iterable[Condition]:
 def hand_over_text(decision: Decision) -> str:
     """Which groups are still to move off which nodes, and what the next waits for; "" where none is."""
     due = {o: why[-1] for o, why in decision.update.reasons.items() if isinstance(why[-1], OnLeavingNode)}
-    under_way = [o for o, group in decision.groups.items() if is_moving(group) and o not in due]
+    under_way = [o for o, group in decision.active.items() if is_moving(group) and o not in due]
     if not due and not under_way:
         return ""
     parts = [f"group {o} {reason_text(why)}" for o, why in list(due.items())[:NAMED_GROUPS]]

@@ -6,9 +6,11 @@ Everything that decides asks this one function: the controller, `plan`, `explain
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from modelinfer_controller.planning import portions
 from modelinfer_controller.planning.actions import GroupPlan, Plan
+from modelinfer_controller.planning.at_rest import AtRest, joined, still_at_rest
 from modelinfer_controller.planning.desired import Desired, Revisions, desired_of, resolve_revisions
 from modelinfer_controller.planning.disruption_budget import disruption_budget_actions
 from modelinfer_controller.planning.group import Group
@@ -33,19 +35,32 @@ ACTIONS_PER_PASS = 2048  # then it is decided anew, so that pods that fail meanw
 class Decision:
     """All that was concluded from one snapshot. `events_of` and `status_of` say it to people.
 
-    groups: every ordinal of which there is anything, and those that are created now; other ordinals below replicas
-    never were. needs: of the groups that live on. plan: what to do now.
+    at_rest: groups of which there is nothing to do or to say. active: every other ordinal of which there is anything,
+    and those that are created now; other ordinals below replicas never were. active_needs: of those that live on.
+    plan: what to do now.
     """
 
     observed: Observed
     now: datetime
     desired: Desired
-    groups: Mapping[int, Group]
+    at_rest: AtRest
+    active: Mapping[int, Group]
     rules: UpdateRules
     update: Update
     progress: Progress
-    needs: Mapping[int, Needs]
+    active_needs: Mapping[int, Needs]
     plan: Plan
+
+    @cached_property
+    def groups(self) -> Mapping[int, Group]:
+        """Every ordinal of which there is anything, at rest or not, in order."""
+        return dict(sorted({**self.at_rest.groups, **self.active}.items()))
+
+    @cached_property
+    def needs(self) -> Mapping[int, Needs]:
+        """Of every group that lives on."""
+        at_rest = {ordinal: Needs(GroupPlan(ordinal), is_final=True) for ordinal in self.at_rest.groups}
+        return dict(sorted({**at_rest, **self.active_needs}.items()))
 
     @property
     def owner(self) -> Owner:
@@ -61,15 +76,18 @@ class Decision:
 
     def group(self, ordinal: int) -> Group:
         """The group of an ordinal below replicas, also if it never was."""
-        return self.groups.get(ordinal) or new_group(self.desired, ordinal)
+        return self.existing(ordinal) or new_group(self.desired, ordinal)
+
+    def existing(self, ordinal: int) -> Group | None:
+        return self.active.get(ordinal) or self.at_rest.groups.get(ordinal)
 
     def is_available(self, ordinal: int) -> bool:
-        group = self.groups.get(ordinal)
+        group = self.existing(ordinal)
         return group is not None and group.is_available
 
     def revision_name(self, ordinal: int) -> str:
         """Of the revision that the group is at or, if it never was, is created at."""
-        group = self.groups.get(ordinal)
+        group = self.existing(ordinal)
         return (group.revision if group is not None else self.desired.revision_for_new(ordinal)).name
 
 
@@ -83,15 +101,16 @@ def decide(observed: Observed, now: datetime) -> Decision:
     revisions = resolve_revisions(observed)
     hold = _hold(owner, revisions)
     desired = desired_of(observed, revisions, holds_updates=hold is not None)
-    groups = {group.ordinal: _recovered(observed, group, now) for group in identify_groups(observed, desired)}
+    budget = budget_of(owner.spec)
+    at_rest = still_at_rest(observed, desired, budget.replicas)
+    groups = {group.ordinal: _recovered(observed, group, now) for group in identify_groups(observed, desired, at_rest)}
     groups = limit_recreations(groups, now)
 
-    rules = UpdateRules(
-        revisions.goal.name, revisions.current.name, budget_of(owner.spec), was_updating(owner.status), hold
-    )
-    moves = moves_due(owner, groups, observed.nodes, rules.budget)
-    update = plan_update({ordinal: state_of(group, moves.get(ordinal)) for ordinal, group in groups.items()}, rules)
-    progress = progress_of(owner, revisions, groups, rules, now)
+    rules = UpdateRules(revisions.goal.name, revisions.current.name, budget, was_updating(owner.status), hold)
+    moves = moves_due(owner, groups, observed.nodes, budget)
+    states = {ordinal: state_of(group, moves.get(ordinal)) for ordinal, group in groups.items()}
+    update = plan_update(states, rules, at_rest.count)
+    progress = progress_of(owner, revisions, groups, at_rest, rules, now)
     if progress.has_just_failed:
         update = replace(update, replaced=())
 
@@ -99,12 +118,14 @@ def decide(observed: Observed, now: datetime) -> Decision:
     groups |= {o: recover(new_group(desired, o, groups[o]), now) for o in update.replaced if not groups[o].pods}
     going = {o: _taken_down(groups[o], update, now, goal=rules.goal) for o in _going(update, groups)}
     needs = {o: _needed(observed, group, now) for o, group in groups.items() if o not in going}
-    for ordinal in portions.never_made(update.target, groups, needs, going, ACTIONS_PER_PASS):
+    for ordinal in portions.never_made(update.target, groups, at_rest, needs, going, ACTIONS_PER_PASS):
         groups[ordinal] = recover(new_group(desired, ordinal), now)
         needs[ordinal] = needs_of(groups[ordinal], observed.reserved or NOTHING_RESERVED, now)
 
-    decision = Decision(observed, now, desired, dict(sorted(groups.items())), rules, update, progress, needs, Plan())
-    observed.memory.keep_only(groups)
+    active = dict(sorted(groups.items()))
+    decision = Decision(observed, now, desired, at_rest, active, rules, update, progress, needs, Plan())
+    observed.memory.keep_only(active)
+    observed.memory.at_rest = joined(at_rest, active, needs, observed, budget.replicas)
     return decision if owner.metadata.is_terminating else replace(decision, plan=_plan(decision, going))
 
 
@@ -152,8 +173,8 @@ def _taken_down(group: Group, update: Update, now: datetime, *, goal: str) -> Gr
 
 
 def _plan(decision: Decision, going: Mapping[int, GroupPlan]) -> Plan:
-    observed, groups = decision.observed, decision.groups
-    living = {ordinal: needs.plan for ordinal, needs in decision.needs.items()}
+    observed, groups = decision.observed, decision.active
+    living = {ordinal: needs.plan for ordinal, needs in decision.active_needs.items()}
     wakes = [plan.wake_at for plan in (*going.values(), *living.values())]
     turns = portions.Turns(observed.deferred_groups, observed.waits_for_quota)
     chosen, is_whole = portions.chosen(going, living, groups, turns, ACTIONS_PER_PASS)

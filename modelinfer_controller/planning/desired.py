@@ -1,12 +1,17 @@
 """What a ModelInfer asks for: its spec, the revisions that groups can be at, and what the server serves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.api.modelinfer import ModelInferSpec, RecoveryPolicy
+from modelinfer_controller.api.modelinfer import (
+    ModelInferSpec,
+    RecoveryPolicy,
+    RollingUpdateConfiguration,
+    RolloutStrategy,
+)
 from modelinfer_controller.planning import gang, revision
 from modelinfer_controller.planning.manifests import OwnerIdentity
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
@@ -40,50 +45,58 @@ class Revisions:
 def resolve_revisions(observed: Observed) -> Revisions:
     """Pure: a revision that is not stored yet is made first of all."""
     owner = observed.owner
-    update = _update_revision(observed)
-    current = _current_revision(observed, update)
-    is_rolled_back = owner.status.failed_revision == update.name != current.name
     vanished = {one.name: replace(one, uid="") for one in observed.vanished_revisions}
     usable = {name: one for name, one in observed.revision_by_name.items() if one.is_usable}
-    known = {**vanished, **usable, update.name: update, current.name: current}
-    return Revisions(update, current, {**_restored(observed, known), **known}, is_rolled_back)
+    restored = _restored(observed, {**vanished, **usable})
+    update = _update_revision(observed, (*vanished.values(), *restored.values()))
+    current = _current_revision(observed, update)
+    is_rolled_back = owner.status.failed_revision == update.name != current.name
+    known = {**restored, **vanished, **usable, update.name: update, current.name: current}
+    return Revisions(update, current, known, is_rolled_back)
 
 
 def _restored(observed: Observed, known: Mapping[str, Revision]) -> Mapping[str, Revision]:
-    """Revisions in use that are lost and were made from this very spec, if with another gang scheduler."""
-    in_use = {pod.revision for pod in observed.pods} | {record.revision for record in observed.owner.records.values()}
+    """Revisions in use that are lost and were made from this very spec.
+
+    If with another gang scheduler, or before the spec's definition spelled out defaults.
+    """
+    in_use = {*observed.pod_revisions, *observed.owner.recorded_revisions}
     lost = in_use - known.keys() - {""}
     if not lost:
         return {}
     owner = observed.owner
-    payloads = [revision.payload_of_spec(owner.spec_json, one) for one in (None, *GangScheduler)]
+    of_spec = [revision.payload_of_spec(owner.spec_json, one) for one in (None, *GangScheduler)]
+    payloads = [*of_spec, *(revision.without_spelled_out_defaults(one) for one in of_spec)]
     found = (revision.restore(owner.name, name, payloads) for name in lost)
     return {one.name: one for one in found if one is not None}
 
 
-def _update_revision(observed: Observed) -> Revision:
-    """Worked out once for a spec and what revisions there are: it costs a decoding of both."""
+def _update_revision(observed: Observed, lost: tuple[Revision, ...]) -> Revision:
+    """Worked out once for a spec and what revisions there are: it costs a decoding of both.
+
+    lost: those that somebody has deleted and that are known all the same.
+    """
     owner = observed.owner
     taken = tuple(sorted(name for kind, name in observed.reserved if kind == "ControllerRevision"))
-    key = (owner.name, owner.spec_json, observed.gang_support, observed.revisions, taken)
+    stored = (*observed.revisions, *lost)
+    key = (owner.name, owner.spec_json, observed.gang_support, stored, taken)
     known: tuple[object, Revision] | None = observed.memory.update
     if known is None or known[0] != key:
-        known = observed.memory.update = (key, _resolve_update(observed, taken))
+        known = observed.memory.update = (key, _resolve_update(observed, stored, taken))
     resolved = known[1]
     cause = owner.metadata.annotations.get(well_known.CHANGE_CAUSE, "")
     return resolved if resolved.is_stored else replace(resolved, change_cause=cause)
 
 
-def _resolve_update(observed: Observed, taken: Iterable[str]) -> Revision:
+def _resolve_update(observed: Observed, stored: Sequence[Revision], taken: Iterable[str]) -> Revision:
     owner = observed.owner
     scheduler = gang.choose_scheduler(owner, observed.gang_support, observed.revisions)
-    return revision.resolve(
-        owner.name,
-        revision.payload_of_spec(owner.spec_json, scheduler),
-        observed.revisions,
-        taken,
-        {role.name: role.replicas for role in owner.spec.template.roles},
-    )
+    counts = {role.name: role.replicas for role in owner.spec.template.roles}
+    payload = revision.payload_of_spec(owner.spec_json, scheduler)
+    resolved = revision.resolve(owner.name, payload, stored, taken, counts)
+    if resolved.is_stored or resolved.template.role_replicas:
+        return resolved
+    return replace(resolved, template=resolved.template.model_copy(update={"role_replicas": counts}))
 
 
 def _current_revision(observed: Observed, update: Revision) -> Revision:
@@ -91,7 +104,7 @@ def _current_revision(observed: Observed, update: Revision) -> Revision:
     stored = observed.revision_by_name.get(observed.owner.status.current_revision)
     if stored is not None and stored.is_usable:
         return stored
-    running = {pod.revision for pod in observed.pods} & observed.revision_by_name.keys()
+    running = observed.revision_by_name.keys() & set(observed.pod_revisions)
     usable = (one for name in running if (one := observed.revision_by_name[name]).is_usable)
     oldest = sorted(usable, key=lambda one: one.number)
     return oldest[0] if oldest else update
@@ -101,6 +114,7 @@ def _current_revision(observed: Observed, update: Revision) -> Revision:
 class Desired:
     """What all groups of a ModelInfer have in common. The same object for as long as nothing of it changes.
 
+    spec: as far as it shapes a group; of replicas, budgets and deadlines it may say what was true before.
     holds_updates: no group moves to another revision, since the update is paused or halted.
     """
 
@@ -166,7 +180,6 @@ def _kept_while_equal(observed: Observed, wanted: Desired) -> Desired:
     revisions = wanted.revisions
     key = (
         wanted.identity,
-        observed.owner.spec_json,
         wanted.queue,
         wanted.gang_support,
         wanted.holds_updates,
@@ -175,7 +188,19 @@ def _kept_while_equal(observed: Observed, wanted: Desired) -> Desired:
         revisions.current.name,
         frozenset((one.name, one.uid, one.number) for one in revisions.known.values()),
     )
-    if before is not None and before[0] == key:
+    if before is not None and before[0] == key and _shape_the_same(before[1].spec, wanted.spec):
         return before[1]
     observed.memory.desired = (key, wanted)
     return wanted
+
+
+def _shape_the_same(one: ModelInferSpec, other: ModelInferSpec) -> bool:
+    return one is other or _shaping(one) == _shaping(other)
+
+
+def _shaping(spec: ModelInferSpec) -> ModelInferSpec:
+    """Without what says how many groups there are, and when they are replaced."""
+    partition = spec.rollout_strategy.rolling_update_configuration.partition
+    strategy = RolloutStrategy(rolling_update_configuration=RollingUpdateConfiguration(partition=partition))
+    unsaid = {"replicas": 0, "paused": False, "progress_deadline_seconds": None, "rollout_strategy": strategy}
+    return spec.model_copy(update=unsaid)

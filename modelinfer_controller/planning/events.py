@@ -1,12 +1,13 @@
 """What the user should hear of as Events on the ModelInfer. Texts hold nothing that changes while a thing goes on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ModelInferStatus
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.actions import Event
+from modelinfer_controller.planning.at_rest import NONE_AT_REST, AtRest
 from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.conditions import AVAILABLE, SUSPENDED, Facts
 from modelinfer_controller.planning.decide import Decision
@@ -37,11 +38,18 @@ ONE_CAUSE = {"ErrImagePull": "ImagePullBackOff"}  # a kubelet shows them in turn
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What was so when events were told last, and no status says. unavailable: groups that were told to be so."""
+    """What was so when events were told last, and no status says.
+
+    available: of the groups that were not at rest. unavailable: groups that were told to be so.
+    """
 
     replicas: int
     available: frozenset[int] = frozenset()
     unavailable: frozenset[int] = frozenset()
+    at_rest: AtRest = NONE_AT_REST
+
+    def was_available(self, ordinal: int) -> bool:
+        return ordinal in self.available or ordinal in self.at_rest
 
 
 def events_of(
@@ -53,7 +61,7 @@ def events_of(
     after a start: nothing is compared with it then.
     """
     facts = Facts(decision, failures)
-    now = Before(decision.owner.spec.replicas, facts.available)
+    now = Before(decision.owner.spec.replicas, facts.available, at_rest=decision.at_rest)
     if decision.owner.metadata.is_terminating:
         return (), now
     before = before or now
@@ -68,8 +76,8 @@ def events_of(
         *_availability(decision.owner.status, status),
         *_scaling(decision, before),
     )
-    still = {ordinal for ordinal in before.unavailable if ordinal in decision.needs} - facts.available
-    return events, Before(now.replicas, now.available, frozenset({*still, *lost}))
+    still = {ordinal for ordinal in before.unavailable if ordinal in decision.active_needs} - facts.available
+    return events, replace(now, unavailable=frozenset({*still, *lost}))
 
 
 def _gang_events(decision: Decision) -> Iterator[Event]:
@@ -80,8 +88,8 @@ def _gang_events(decision: Decision) -> Iterator[Event]:
 
 
 def _group_events(decision: Decision) -> Iterator[Event]:
-    for ordinal, group in decision.groups.items():
-        if ordinal not in decision.needs:
+    for ordinal, group in decision.active.items():
+        if ordinal not in decision.active_needs:
             continue
         if group.move is not None:
             scope = scope_text(ordinal, group.move.scope)
@@ -93,7 +101,7 @@ def _group_events(decision: Decision) -> Iterator[Event]:
                 where = scope_text(ordinal, waiting.scope)
                 why = f"{waiting.trigger.pod} {waiting.trigger.why}"
                 yield Event("Warning", Reason.BACK_OFF, f"{where}: the controller recreates it after a back-off: {why}")
-        for obstacle in decision.needs[ordinal].obstacles:
+        for obstacle in decision.active_needs[ordinal].obstacles:
             yield Event("Warning", obstacle.reason, f"group {ordinal}: {obstacle.message}")
 
 
@@ -106,7 +114,7 @@ def _recreation_text(group: Group, recreation: Recreation) -> str:
 def _stuck(facts: Facts) -> Iterator[Event]:
     """Groups that stay unavailable until somebody acts: the first few."""
     for ordinal, cause in facts.causes.items():
-        needs = facts.decision.needs.get(ordinal)
+        needs = facts.decision.active_needs.get(ordinal)
         is_refused = not facts.failures.keys().isdisjoint({ordinal, None}) or (needs is not None and needs.obstacles)
         if cause.reason in NEEDS_ACTION and not is_refused:
             reason = ONE_CAUSE.get(cause.reason, cause.reason)
@@ -115,9 +123,8 @@ def _stuck(facts: Facts) -> Iterator[Event]:
 
 def _lost(facts: Facts, before: Before) -> list[int]:
     """Groups that were available and are not, though the controller takes none of them down: the first few."""
-    needs = facts.decision.needs
-    unwanted = (o for o in facts.first_unavailable if o in before.available and o in needs and o not in facts.replaced)
-    return [ordinal for ordinal in unwanted if not facts.decision.groups[ordinal].is_draining]
+    lost = (o for o in facts.first_unavailable if before.was_available(o) and o in facts.decision.active_needs)
+    return [o for o in lost if o not in facts.replaced and not facts.decision.active[o].is_draining]
 
 
 def _group_unavailable(facts: Facts, ordinal: int) -> Event:

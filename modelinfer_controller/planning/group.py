@@ -94,6 +94,13 @@ class Group:
         return any(pod.drain_deadline is not None for pod in self.live_pods if pod in self.shape)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether its pods are just those that it is to have."""
+        return len(self.pods) == self.shape.pod_count and all(
+            pod in self.shape and not pod.is_terminating for pod in self.pods
+        )
+
+    @property
     def is_going_away(self) -> bool:
         """All that is left of it terminates, and nothing says that it is to come back."""
         return bool(self.pods) and not self.live_pods and not is_recorded(self.record)

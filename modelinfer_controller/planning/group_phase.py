@@ -21,12 +21,14 @@ class GroupPhase(StrEnum):
 
 def group_phase(decision: Decision, ordinal: int) -> GroupPhase:
     """Of an ordinal among decision.groups; one that never was is pending."""
-    group = decision.groups.get(ordinal)
+    if ordinal in decision.at_rest:
+        return GroupPhase.AVAILABLE
+    group = decision.active.get(ordinal)
     if group is None:
         return GroupPhase.PENDING
     if group.is_draining:
         return GroupPhase.DRAINING
-    if ordinal not in decision.needs or group.is_going_away:
+    if ordinal not in decision.active_needs or group.is_going_away:
         return GroupPhase.TERMINATING
     if group.is_available:
         return GroupPhase.AVAILABLE

@@ -2,56 +2,30 @@
 
 from collections.abc import Iterable, Iterator
 
-from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.api.status import GroupRecord
+from modelinfer_controller.planning.at_rest import AtRest, active_ordinals
 from modelinfer_controller.planning.desired import Desired
 from modelinfer_controller.planning.group import Group, is_recorded
 from modelinfer_controller.planning.memo import memoized
-from modelinfer_controller.planning.observed import NO_RECORD, Observed, PodGroupKey
+from modelinfer_controller.planning.observed import NO_CHILDREN, NO_RECORD, GroupChildren, Observed
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import Revision
 
 
-def identify_groups(observed: Observed, desired: Desired) -> Iterator[Group]:
-    """Every ordinal of which there is anything: pods, a record, Services or PodGroups. In order.
+def identify_groups(observed: Observed, desired: Desired, at_rest: AtRest) -> Iterator[Group]:
+    """Every ordinal of which there is anything, children or a record, but those at rest. In order.
 
     Complexity: linear in what exists, whatever number spec.replicas is.
     """
-    records = observed.owner.records
-    pods, services, pod_groups = observed.pods_by_group, observed.services_by_group, observed.pod_groups_by_group
-    for ordinal in sorted({*pods, *records, *services, *pod_groups}):
-        record = _same_record(observed, ordinal, records.get(ordinal, NO_RECORD))
-        yield _identify(
-            observed.memory,
-            ordinal,
-            desired,
-            ordinal,
-            record,
-            pods.get(ordinal, ()),
-            services.get(ordinal, ()),
-            pod_groups.get(ordinal, ()),
-        )
+    for ordinal in active_ordinals(observed, at_rest):
+        record = at_rest.records.get(ordinal, NO_RECORD)
+        children = observed.children.get(ordinal, NO_CHILDREN)
+        yield _identify(observed.memory, ordinal, desired, ordinal, record, children)
 
 
-def _same_record(observed: Observed, ordinal: int, record: GroupRecord) -> GroupRecord:
-    """A record that was decoded anew is taken for the one that it equals."""
-    known: GroupRecord | None = observed.memory.records.get(ordinal)
-    if known is not None and (known is record or known == record):
-        return known
-    observed.memory.records[ordinal] = record
-    return record
-
-
-def identify(
-    desired: Desired,
-    ordinal: int,
-    record: GroupRecord,
-    pods: tuple[PodView, ...],
-    services: tuple[Service, ...],
-    pod_groups: tuple[tuple[PodGroupKey, PodGroup], ...],
-) -> Group:
+def identify(desired: Desired, ordinal: int, record: GroupRecord, children: GroupChildren) -> Group:
     """The group at the revision that it has or is to be made at."""
-    revision = _revision(desired, ordinal, record, pods)
+    revision = _revision(desired, ordinal, record, children.pods)
     is_free = not desired.is_held(ordinal) and not desired.holds_updates
     return Group(
         desired=desired,
@@ -59,9 +33,9 @@ def identify(
         revision=revision,
         stored_record=record,
         record=record if record.revision == revision.name else GroupRecord(revision=revision.name),
-        pods=pods,
-        services=services,
-        pod_groups=pod_groups,
+        pods=children.pods,
+        services=children.services,
+        pod_groups=children.pod_groups,
         is_waiting=is_free and revision.name != desired.revisions.goal.name,
     )
 

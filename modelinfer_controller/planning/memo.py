@@ -16,19 +16,20 @@ class Memory:
     evaluations: what had to be worked out, for tests.
     """
 
-    __slots__ = ("desired", "evaluations", "records", "results", "update")
+    __slots__ = ("at_rest", "children", "desired", "evaluations", "records", "results", "update")
 
     def __init__(self) -> None:
         self.evaluations = 0
         self.results: dict[str, dict[object, tuple[tuple[object, ...], Any]]] = {}
-        self.records: dict[int, Any] = {}
+        self.records: Any = None
+        self.at_rest: Any = None
+        self.children: Any = None
         self.desired: Any = None
         self.update: Any = None
 
     def keep_only(self, keys: Mapping[int, object]) -> None:
         """Drop what is remembered of other ordinals."""
-        tables: list[dict[Any, Any]] = [self.records, *self.results.values()]
-        for table in tables:
+        for table in self.results.values():
             if len(table) > len(keys):
                 for key in [key for key in table if key not in keys]:
                     del table[key]

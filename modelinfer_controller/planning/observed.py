@@ -1,9 +1,10 @@
 """What the cluster shows of one ModelInfer, frozen: the only thing, with the time, that decisions are made from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from operator import is_
+from typing import NamedTuple, TypeVar
 
 from modelinfer_controller.api.core import ObjectMeta, PodDisruptionBudget, PodGroup, Service
 from modelinfer_controller.api.modelinfer import ModelInferSpec
@@ -61,6 +62,10 @@ class Owner:
         """What the status says of each group, by ordinal."""
         return unpacked(self.status.groups)
 
+    @property
+    def recorded_revisions(self) -> set[str]:
+        return {record.revision for record in self.status.groups.values()}
+
     def record(self, group: int) -> GroupRecord:
         return self.records.get(group, NO_RECORD)
 
@@ -68,10 +73,37 @@ class Owner:
 NO_RECORD = GroupRecord()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupChildren:
+    """What there is of one group: pods by identity, Services and PodGroups by name; those that terminate, too.
+
+    The same object for as long as its elements are.
+    """
+
+    pods: tuple[PodView, ...] = ()
+    services: tuple[Service, ...] = ()
+    pod_groups: tuple[tuple[PodGroupKey, PodGroup], ...] = ()
+
+    def is_same(self, other: "GroupChildren") -> bool:
+        return (
+            _are_same(self.pods, other.pods)
+            and _are_same(self.services, other.services)
+            and _are_same([one for _, one in self.pod_groups], [one for _, one in other.pod_groups])
+        )
+
+
+def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    return len(some) == len(others) and all(map(is_, some, others))
+
+
+NO_CHILDREN = GroupChildren()
+
+
 @dataclass(frozen=True)
 class Observed:
     """One snapshot of a ModelInfer's world: children that it controls, and whose names others have taken.
 
+    children: by ordinal. pod_revisions: names of the revisions that pods are labelled with.
     reserved maps a Kubernetes kind and object name to a few words on who has it: an object that another owner
     controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
     deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
@@ -80,9 +112,8 @@ class Observed:
     """
 
     owner: Owner
-    pods: tuple[PodView, ...] = ()
-    services: Mapping[str, Service] = field(default_factory=dict)
-    pod_groups: Mapping[PodGroupKey, PodGroup] = field(default_factory=dict)
+    children: Mapping[int, GroupChildren] = field(default_factory=dict)
+    pod_revisions: Collection[str] = ()
     revisions: tuple[Revision, ...] = ()
     reserved: Mapping[tuple[str, str], str] = field(default_factory=dict)
     gang_support: GangSupport = GangSupport()
@@ -96,41 +127,72 @@ class Observed:
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @cached_property
-    def pods_by_group(self) -> Mapping[int, tuple[PodView, ...]]:
-        by_group: dict[int, list[PodView]] = {}
-        for pod in self.pods:
-            by_group.setdefault(pod.identity.group, []).append(pod)
-        return {group: tuple(sorted(pods, key=lambda pod: pod.identity)) for group, pods in by_group.items()}
-
-    @cached_property
-    def services_by_group(self) -> Mapping[int, tuple[Service, ...]]:
-        """Services by the ordinal that their name says, in the order of their names; going away ones among them."""
-        by_group: dict[int, list[Service]] = {}
-        for name in sorted(self.services):
-            identity = parse_pod_name(self.owner.name, name)
-            if identity is not None:
-                by_group.setdefault(identity.group, []).append(self.services[name])
-        return {group: tuple(services) for group, services in by_group.items()}
-
-    @cached_property
-    def pod_groups_by_group(self) -> Mapping[int, tuple[tuple[PodGroupKey, PodGroup], ...]]:
-        """PodGroups of either kind by ordinal, going away ones among them."""
-        by_group: dict[int, list[tuple[PodGroupKey, PodGroup]]] = {}
-        prefix = f"{self.owner.name}-"
-        for key in sorted(self.pod_groups):
-            ordinal = key.name.removeprefix(prefix)
-            if ordinal.isdecimal() and len(ordinal) < 10 and key.name == f"{prefix}{int(ordinal)}":
-                by_group.setdefault(int(ordinal), []).append((key, self.pod_groups[key]))
-        return {group: tuple(stored) for group, stored in by_group.items()}
+    def pods(self) -> tuple[PodView, ...]:
+        """All of them, group by group."""
+        return tuple(pod for ordinal in sorted(self.children) for pod in self.children[ordinal].pods)
 
     def pod_groups_of(self, group: int) -> list[tuple[PodGroupKey, PodGroup]]:
         """The group's PodGroups of either kind that are not going away."""
-        return [(key, stored) for key, stored in self.all_pod_groups_of(group) if not stored.metadata.is_terminating]
-
-    def all_pod_groups_of(self, group: int) -> tuple[tuple[PodGroupKey, PodGroup], ...]:
-        """The group's PodGroups of either kind, going away ones among them."""
-        return self.pod_groups_by_group.get(group, ())
+        stored = self.children.get(group, NO_CHILDREN).pod_groups
+        return [(key, one) for key, one in stored if not one.metadata.is_terminating]
 
     @cached_property
     def revision_by_name(self) -> Mapping[str, Revision]:
         return {revision.name: revision for revision in self.revisions}
+
+
+def children_by_group(
+    owner: str,
+    pods: Iterable[PodView],
+    services: Iterable[Service],
+    pod_groups: Mapping[PodGroupKey, PodGroup],
+    memory: Memory | None = None,
+) -> Mapping[int, GroupChildren]:
+    """Children by the ordinal that their names say; others are left out. memory: where it keeps what is the same."""
+    pods_of = _by_ordinal((pod.identity.group, pod) for pod in pods)
+    services_of = _by_ordinal((service_ordinal(owner, one.metadata.name), one) for one in services)
+    pod_groups_of = _by_ordinal((pod_group_ordinal(owner, key.name), (key, one)) for key, one in pod_groups.items())
+    known: Mapping[int, GroupChildren] = (memory.children or {}) if memory is not None else {}
+    children = {}
+    for ordinal in {*pods_of, *services_of, *pod_groups_of}:
+        made = group_children(pods_of.get(ordinal, ()), services_of.get(ordinal, ()), pod_groups_of.get(ordinal, ()))
+        before = known.get(ordinal)
+        children[ordinal] = before if before is not None and before.is_same(made) else made
+    if memory is not None:
+        memory.children = children
+    return children
+
+
+def group_children(
+    pods: Iterable[PodView], services: Iterable[Service], pod_groups: Iterable[tuple[PodGroupKey, PodGroup]]
+) -> GroupChildren:
+    return GroupChildren(
+        tuple(sorted(pods, key=lambda pod: pod.identity)),
+        tuple(sorted(services, key=lambda service: service.metadata.name)),
+        tuple(sorted(pod_groups, key=lambda pair: pair[0])),
+    )
+
+
+def service_ordinal(owner: str, name: str) -> int | None:
+    """Of the group whose Service has the name, or None."""
+    identity = parse_pod_name(owner, name)
+    return identity.group if identity is not None else None
+
+
+def pod_group_ordinal(owner: str, name: str) -> int | None:
+    """Of the group whose PodGroup has the name, or None."""
+    prefix = f"{owner}-"
+    text = name.removeprefix(prefix)
+    is_one = text.isdecimal() and len(text) < 10 and name == f"{prefix}{int(text)}"
+    return int(text) if is_one else None
+
+
+E = TypeVar("E")
+
+
+def _by_ordinal(found: Iterable[tuple[int | None, E]]) -> Mapping[int, list[E]]:
+    by_ordinal: dict[int, list[E]] = {}
+    for ordinal, one in found:
+        if ordinal is not None:
+            by_ordinal.setdefault(ordinal, []).append(one)
+    return by_ordinal

@@ -4,7 +4,6 @@ source: StatefulSet, whose pods have ordinals in their names (pkg/controller/sta
 """
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from modelinfer_controller.api import names
@@ -35,7 +34,6 @@ class InstanceKey(NamedTuple):
         return f"{self.role}-{self.instance}"
 
 
-@lru_cache(maxsize=65536)
 def parse_pod_name(owner: str, pod: str) -> PodIdentity | None:
     """The identity that a pod's name says, or None for a name that is not one of the owner's.
 

@@ -1,8 +1,9 @@
 """A pod as decisions see it: a few facts, made once for each state of a pod."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
@@ -60,6 +61,9 @@ class PodView:
     unreachable_since: datetime | None = None
     was_killed: bool = False
 
+    def says_same(self, other: "PodView") -> bool:
+        return _FACTS(self) == _FACTS(other)
+
     @property
     def instance(self) -> InstanceKey:
         return InstanceKey(self.identity.role, self.identity.instance)
@@ -81,6 +85,9 @@ class PodView:
         """
         is_loop = self.cause is not None and self.cause.reason == CRASH_LOOP
         return EPOCH if is_loop else self.failed_at or LATEST, not self.was_killed, self.identity
+
+
+_FACTS = attrgetter(*(one.name for one in fields(PodView)))
 
 
 def view_pod(owner: str, pod: Pod) -> PodView | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from modelinfer_controller.planning.actions import GroupPlan
+from modelinfer_controller.planning.at_rest import AtRest
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.needs.group_needs import Needs
 
@@ -13,21 +14,27 @@ PROBES = 4  # groups that a pass tries before it gives a kind of write up
 
 
 def never_made(
-    target: range, groups: Mapping[int, Group], needs: Mapping[int, Needs], going: Mapping[int, GroupPlan], most: int
+    target: range,
+    groups: Mapping[int, Group],
+    at_rest: AtRest,
+    needs: Mapping[int, Needs],
+    going: Mapping[int, GroupPlan],
+    most: int,
 ) -> Iterator[int]:
-    """Ordinals to create now, lowest first, until there are `most` actions. `needs` may grow while this goes on."""
+    """Ordinals to create now, lowest first, until there are `most` actions. `needs` may grow while this goes on.
+
+    groups: those that are not at rest.
+    """
     count = sum(_size(plan) for plan in (*going.values(), *(one.plan for one in needs.values())))
-    for ordinal in target if len(groups) < len(target) else _gaps(target, groups):
+    there = len(at_rest) + sum(ordinal in target for ordinal in groups)
+    if there == len(target):
+        return
+    for ordinal in target:
         if count >= most:
             return
-        if ordinal not in groups:
+        if ordinal not in groups and ordinal not in at_rest:
             yield ordinal
             count += max(1, _size(needs[ordinal].plan))
-
-
-def _gaps(target: range, groups: Mapping[int, Group]) -> Iterator[int]:
-    if any(ordinal not in target for ordinal in groups):
-        yield from (ordinal for ordinal in target if ordinal not in groups)
 
 
 def _size(plan: GroupPlan) -> int:
@@ -70,7 +77,9 @@ def chosen(
 ) -> tuple[tuple[GroupPlan, ...], bool]:
     """Whole groups, until there are `most` actions, and whether these are all. What goes makes room and comes first."""
     of_going = sorted(going.values(), key=lambda plan: turns.key(groups[plan.ordinal])[0])
-    of_living = sorted(living.values(), key=lambda plan: turns.key(groups[plan.ordinal]))
+    of_living = sorted(
+        (plan for plan in living.values() if plan.steps), key=lambda plan: turns.key(groups[plan.ordinal])
+    )
     plans = [plan for plan in (*of_going, *of_living) if plan.steps]
     count = 0
     for position, plan in enumerate(plans):

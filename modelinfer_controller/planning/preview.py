@@ -36,7 +36,7 @@ from modelinfer_controller.planning.actions import (
 )
 from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.desired import identity_of
-from modelinfer_controller.planning.observed import Observed, PodGroupKey
+from modelinfer_controller.planning.observed import Observed, PodGroupKey, children_by_group
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.replacement import ReplacementReason
 from modelinfer_controller.planning.revision import GangScheduler, Revision
@@ -133,8 +133,8 @@ class _World:
         self._identity = identity_of(observed.owner)
         self._made = 0
         self._pods = {pod.name: pod for pod in observed.pods}
-        self._services = dict(observed.services)
-        self._pod_groups = dict(observed.pod_groups)
+        self._services = {one.metadata.name: one for each in observed.children.values() for one in each.services}
+        self._pod_groups = {key: one for each in observed.children.values() for key, one in each.pod_groups}
         self._budgets = dict(observed.disruption_budgets)
         self._revisions = {revision.name: revision for revision in observed.revisions}
         soonest = now + timedelta(seconds=1)
@@ -175,11 +175,11 @@ class _World:
         return bool(actions or gone)
 
     def _show(self) -> None:
+        name, pods = self._identity.name, self._pods.values()
         self.observed = replace(
             self.observed,
-            pods=tuple(self._pods.values()),
-            services=dict(self._services),
-            pod_groups=dict(self._pod_groups),
+            children=children_by_group(name, pods, self._services.values(), self._pod_groups, self.observed.memory),
+            pod_revisions={pod.revision for pod in pods},
             disruption_budgets=dict(self._budgets),
             revisions=tuple(self._revisions.values()),
         )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec, OnFailure
 from modelinfer_controller.api.status import ModelInferStatus, UpdateProgress
+from modelinfer_controller.planning.at_rest import AtRest
 from modelinfer_controller.planning.desired import Revisions
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.observed import Owner
@@ -40,12 +41,15 @@ def is_halted(spec: ModelInferSpec, status: ModelInferStatus, goal: str) -> bool
 
 
 def progress_of(
-    owner: Owner, revisions: Revisions, groups: Mapping[int, Group], rules: UpdateRules, now: datetime
+    owner: Owner, revisions: Revisions, groups: Mapping[int, Group], at_rest: AtRest, rules: UpdateRules, now: datetime
 ) -> Progress:
-    """Where the update is by its clock. A rollback has the same deadline, and halts if it fails."""
+    """Where the update is by its clock. A rollback has the same deadline, and halts if it fails.
+
+    groups: those that are not at rest.
+    """
     spec, status, update = owner.spec, owner.status, revisions.update.name
     refused = update if revisions.is_rolled_back else ""
-    updated, is_unfinished = _count(groups, rules)
+    updated, is_unfinished = _count(groups, at_rest, rules)
     if is_halted(spec, status, rules.goal) and is_unfinished:
         return Progress(status.update_progress, refused, is_halted=True)
     deadline = spec.progress_deadline_seconds
@@ -64,14 +68,15 @@ def progress_of(
     return Progress(failed, refused, is_halted=True, has_just_failed=True)
 
 
-def _count(groups: Mapping[int, Group], rules: UpdateRules) -> tuple[int, bool]:
+def _count(groups: Mapping[int, Group], at_rest: AtRest, rules: UpdateRules) -> tuple[int, bool]:
     """Groups that are available where the update moves them to, and whether others that may move are not there yet.
 
     What the partition holds is not waited for, and neither is a first creation.
     """
     movable = range(rules.budget.partition, rules.budget.replicas)
     of_movable = [group for ordinal, group in groups.items() if ordinal in movable]
-    updated = sum(group.is_available and group.revision.name == rules.goal for group in of_movable)
+    updated = at_rest.count(movable)
+    updated += sum(group.is_available and group.revision.name == rules.goal for group in of_movable)
     has_outdated = any(group.exists and group.revision.name != rules.goal for group in of_movable)
     return updated, has_outdated or (rules.is_rolling and updated < len(movable))
 

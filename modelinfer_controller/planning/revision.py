@@ -156,13 +156,24 @@ def meaning(payload: str) -> str:
     return _sha(canonical_json({**decoded, "roles": [_role_meaning(role) for role in decoded["roles"]]}))
 
 
+def without_spelled_out_defaults(payload: str) -> str:
+    """The payload as it was where a definition had not added the API server's defaults yet."""
+    decoded: dict[str, Any] = json.loads(payload)
+    return canonical_json({**decoded, "roles": [_bare_role(role) for role in decoded["roles"]]})
+
+
 def _role_meaning(role: Mapping[str, Any]) -> dict[str, Any]:
+    meant = _bare_role(role)
+    if not meant.get("workerReplicas"):
+        meant.pop("workerTemplate", None)  # it shapes no pod
+    return meant
+
+
+def _bare_role(role: Mapping[str, Any]) -> dict[str, Any]:
     meant = dict(role)
     for key in ("entryTemplate", "workerTemplate"):
         if (template := meant.get(key)) is not None:
             meant[key] = {**template, "spec": without_defaults(template.get("spec") or {})}
-    if not meant.get("workerReplicas"):
-        meant.pop("workerTemplate", None)  # it shapes no pod
     return meant
 
 

@@ -10,9 +10,12 @@ from modelinfer_controller.planning.observed import Observed
 
 
 def missing_revisions(observed: Observed, revisions: Revisions, groups: Iterable[Group]) -> Iterator[Action]:
-    """The update revision, and revisions in use that somebody has deleted and that are known all the same."""
+    """The update revision, and revisions in use that somebody has deleted and that are known all the same.
+
+    groups: those that are not at rest; those at rest are at the goal revision.
+    """
     update = revisions.update
-    used = {group.revision.name: group.revision for group in groups}
+    used = {revisions.goal.name: revisions.goal, **{group.revision.name: group.revision for group in groups}}
     for one in used.values():
         if one.payload and not one.is_stored and one.name != update.name:
             yield CreateRevision(one)
@@ -34,6 +37,6 @@ def used_revision_names(observed: Observed, revisions: Revisions, groups: Mappin
         revisions.update.name,
         revisions.current.name,
         *(group.revision.name for group in groups.values()),
-        *(pod.revision for group in groups.values() for pod in group.pods),
-        *(record.revision for record in observed.owner.records.values()),
+        *observed.pod_revisions,
+        *observed.owner.recorded_revisions,
     }

@@ -27,20 +27,20 @@ from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_
 def status_of(decision: Decision, failures: Failures) -> ModelInferStatus:
     """failures: what the server refuses, by group; None for what is of no group."""
     owner, revisions = decision.owner, decision.revisions
-    facts = Facts(decision, failures)
-    running = [group for group in decision.groups.values() if group.live_pods and group.ordinal not in facts.replaced]
+    facts, at_rest = Facts(decision, failures), len(decision.at_rest)
+    running = [group for group in decision.active.values() if group.live_pods and group.ordinal not in facts.replaced]
     current = revisions.update.name if _is_updated(facts) else revisions.current.name
     return ModelInferStatus(
         observed_generation=owner.metadata.generation,
-        replicas=sum(bool(group.pods) for group in decision.groups.values()),
-        current_replicas=sum(group.revision.name == current for group in running),
-        updated_replicas=sum(group.revision.name == revisions.update.name for group in running),
-        available_replicas=len(facts.available),
+        replicas=at_rest + sum(bool(group.pods) for group in decision.active.values()),
+        current_replicas=_count(running, current, decision),
+        updated_replicas=_count(running, revisions.update.name, decision),
+        available_replicas=at_rest + len(facts.available),
         current_revision=current,
         update_revision=revisions.update.name,
         label_selector=f"{well_known.NAME}={owner.name},{well_known.GROUP_LEADER}=true",
         conditions=conditions_of(decision, facts),
-        groups=packed(dict(_records(decision))),
+        groups=_recorded(decision),
         failed_revision=decision.progress.failed_revision,
         update_progress=decision.progress.clock,
         api_failures=named_failures(failures),
@@ -78,13 +78,31 @@ def _is_updated(facts: Facts) -> bool:
     if decision.owner.spec.suspend or facts.unavailable_count:
         return False
     replicas = decision.budget.replicas
-    return all(decision.groups[o].revision.name == update for o in facts.available if o < replicas)
+    is_at_rest_updated = decision.rules.goal == update or not decision.at_rest
+    return is_at_rest_updated and all(
+        decision.active[o].revision.name == update for o in facts.available if o < replicas
+    )
+
+
+def _count(running: Sequence[Group], revision: str, decision: Decision) -> int:
+    at_rest = len(decision.at_rest) if revision == decision.rules.goal else 0
+    return at_rest + sum(group.revision.name == revision for group in running)
+
+
+def _recorded(decision: Decision) -> dict[str, GroupRecord]:
+    """What the status is to say of each group. The same object as it says where no record changes."""
+    before, after = decision.at_rest.records, dict(_records(decision))
+    at_rest = decision.at_rest.groups
+    is_same = all(before.get(ordinal) == record for ordinal, record in after.items())
+    if is_same and len(before) == len(after) + len(at_rest):
+        return decision.owner.status.groups
+    return packed({**{ordinal: group.record for ordinal, group in at_rest.items()}, **after})
 
 
 def _records(decision: Decision) -> Iterator[tuple[int, GroupRecord]]:
-    """What each group is meant to be from now on. A group that never was whole says all there is to know by itself."""
+    """What each group that is not at rest is meant to be. One that never was whole says all there is by itself."""
     replaced = set(decision.update.replaced)
-    for ordinal, group in decision.groups.items():
+    for ordinal, group in decision.active.items():
         if ordinal in replaced:
             yield ordinal, GroupRecord(revision=decision.rules.goal)
         elif decision.owner.spec.suspend:

@@ -11,10 +11,10 @@ def unavailable_by_reason(facts: Facts) -> Mapping[str, int]:
 
     Complexity: bounded by what exists, for any number of replicas. Groups that never were share the first one's reason.
     """
-    groups, replicas = facts.decision.groups, facts.decision.budget.replicas
-    known = [ordinal for ordinal in groups if ordinal < replicas]
+    decision, replicas = facts.decision, facts.decision.budget.replicas
+    known = [ordinal for ordinal in decision.active if ordinal < replicas]
     tally = Counter(facts.cause(ordinal).reason for ordinal in known if ordinal not in facts.available)
-    if missing := replicas - len(known):
-        first = next(ordinal for ordinal in range(replicas) if ordinal not in groups)
+    if missing := replicas - len(known) - len(decision.at_rest):
+        first = next(ordinal for ordinal in range(replicas) if decision.existing(ordinal) is None)
         tally[facts.cause(first).reason] += missing
     return tally

@@ -8,7 +8,7 @@ A group on a leaving node moves off it at its own revision under the first rule;
 once, since nobody misses it. Where it is outdated as well, the update takes it, unless something holds the update.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -105,14 +105,18 @@ def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | Non
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
-def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules) -> Update:
-    """Decide from the states of every group that exists.
+Count = Callable[[range], int]
 
-    Other ordinals below replicas never were, and are not available.
+
+def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules, at_rest: Count = lambda among: 0) -> Update:
+    """Decide from the states of the groups that exist. Other ordinals below replicas never were, and are not available.
+
+    at_rest: how many more of such ordinals are available at the goal revision already, and have no state here.
     """
     budget = rules.budget
-    target = range(budget.replicas + max(_update_surge(groups, rules), _move_surge(groups, rules)))
-    turns = _Turns(groups, target, rules)
+    surge = max(_update_surge(groups, rules, at_rest), _move_surge(groups, rules, at_rest))
+    target = range(budget.replicas + surge)
+    turns = _Turns(groups, target, rules, at_rest)
     return Update(
         target=target,
         replaced=tuple(turns.replaced),
@@ -125,7 +129,7 @@ def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules) -> Update:
     )
 
 
-def _update_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
+def _update_surge(groups: Mapping[int, GroupState], rules: UpdateRules, at_rest: Count) -> int:
     """How many groups beyond replicas there are to be while an update is under way.
 
     At most as many as remain to be updated, kept until their places are available again.
@@ -136,27 +140,27 @@ def _update_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
     movable = range(budget.partition, budget.replicas)
     states = [groups[ordinal] for ordinal in groups if ordinal in movable]
     outdated = sum(_is_outdated(group, rules) for group in states)
-    done = sum(group.revision == rules.goal and group.is_available for group in states)
+    done = at_rest(movable) + sum(group.revision == rules.goal and group.is_available for group in states)
     remaining = max(0, len(movable) - done)
     if rules.hold is not None:  # no more is made; what is left over from scaling, at another revision, is no surge
         groups = {o: group for o, group in groups.items() if o < budget.replicas or group.revision == rules.goal}
         outdated = 0
-    return _surge(groups, budget, outdated, remaining)
+    return _surge(groups, budget, outdated, remaining, at_rest)
 
 
-def _move_surge(groups: Mapping[int, GroupState], rules: UpdateRules) -> int:
+def _move_surge(groups: Mapping[int, GroupState], rules: UpdateRules, at_rest: Count) -> int:
     """Likewise, while groups are handed over."""
     states = [group for ordinal, group in groups.items() if ordinal < rules.budget.replicas]
     leaving = sum(group.leaving is not None for group in states)
     moving = sum(group.is_moving and group.leaving is None for group in states)
-    return _surge(groups, rules.budget, leaving, leaving + moving)
+    return _surge(groups, rules.budget, leaving, leaving + moving, at_rest)
 
 
 def _extra_in_use(groups: Mapping[int, GroupState], budget: RolloutBudget) -> int:
     return max((ordinal - budget.replicas + 1 for ordinal, group in groups.items() if group.exists), default=0)
 
 
-def _surge(groups: Mapping[int, GroupState], budget: RolloutBudget, due: int, remaining: int) -> int:
+def _surge(groups: Mapping[int, GroupState], budget: RolloutBudget, due: int, remaining: int, at_rest: Count) -> int:
     """due: groups that are still to be taken down; remaining: those, and the ones that are not available again."""
     in_use = _extra_in_use(groups, budget)
     surge = max(min(budget.max_surge, due), min(budget.max_surge, remaining, max(in_use, 0)))
@@ -164,8 +168,8 @@ def _surge(groups: Mapping[int, GroupState], budget: RolloutBudget, due: int, re
         return surge
     # maxUnavailable holds for surge groups too: one that no other can stand in for stays a while.
     most = max(surge, min(budget.max_surge, in_use))
-    enough = min(budget.replicas - budget.max_unavailable, _available(groups, budget.replicas + most))
-    available = _available(groups, budget.replicas + surge)
+    enough = min(budget.replicas - budget.max_unavailable, _available(groups, budget.replicas + most, at_rest))
+    available = _available(groups, budget.replicas + surge, at_rest)
     while available < enough:
         extra = groups.get(budget.replicas + surge)
         available += extra is not None and extra.is_available
@@ -177,15 +181,15 @@ def _is_outdated(group: GroupState, rules: UpdateRules) -> bool:
     return group.exists and group.revision != rules.goal
 
 
-def _available(groups: Mapping[int, GroupState], below: int) -> int:
+def _available(groups: Mapping[int, GroupState], below: int, at_rest: Count) -> int:
     """Available groups of the ordinals below this one."""
-    return sum(group.is_available for ordinal, group in groups.items() if ordinal < below)
+    return at_rest(range(below)) + sum(group.is_available for ordinal, group in groups.items() if ordinal < below)
 
 
 class _Turns:
     """Whose turn it is, group by group. down: groups at the goal revision that are not available."""
 
-    def __init__(self, groups: Mapping[int, GroupState], target: range, rules: UpdateRules) -> None:
+    def __init__(self, groups: Mapping[int, GroupState], target: range, rules: UpdateRules, at_rest: Count) -> None:
         budget = rules.budget
         of_target = [group for ordinal, group in groups.items() if ordinal in target]
         self.reasons = {group.ordinal: why for group in of_target if (why := reasons_to_replace(group, rules))}
@@ -198,9 +202,9 @@ class _Turns:
         self._rules = rules
         self._must_stay = budget.replicas - budget.max_unavailable
         self._may_be_down = budget.max_unavailable + len(target) - budget.replicas
-        self._available = sum(group.is_available for group in of_target)
+        self._available = at_rest(target) + sum(group.is_available for group in of_target)
         self._down = sum(group.revision == rules.goal and not group.is_available for group in of_target)
-        self._down += _never_made(groups, target, rules)
+        self._down += _never_made(groups, target, rules, at_rest)
         for group in sorted((groups[ordinal] for ordinal in self.reasons), key=_turn):
             self._decide(group)
 
@@ -257,8 +261,8 @@ def _turn(group: GroupState) -> tuple[bool, bool, int, int]:
     return not group.is_draining, group.is_available, -affected, -group.ordinal
 
 
-def _never_made(groups: Mapping[int, GroupState], target: range, rules: UpdateRules) -> int:
+def _never_made(groups: Mapping[int, GroupState], target: range, rules: UpdateRules, at_rest: Count) -> int:
     """Ordinals of the target that never were and are made at the goal revision: they are not available yet."""
     first = 0 if rules.current == rules.goal else min(rules.budget.partition, len(target))
-    known = sum(ordinal in target and ordinal >= first for ordinal in groups)
+    known = at_rest(target[first:]) + sum(ordinal in target and ordinal >= first for ordinal in groups)
     return len(target) - first - known

@@ -5,11 +5,13 @@ modelinfer_objects_without_metrics.
 """
 
 import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from prometheus_client import Gauge
 
 from modelinfer_controller.api import well_known
-from modelinfer_controller.api.core import Pod
+from modelinfer_controller.api.core import Pod, PodGroup
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer, ModelInferStatus
 from modelinfer_controller.app.metrics.availability import AvailabilityTimer
@@ -24,6 +26,8 @@ from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.pod_view import PodView
+
+SPARE = 16  # PodGroups that are gone, before they are looked for
 
 
 class ModelInferMetrics:
@@ -84,7 +88,7 @@ class ModelInferMetrics:
             timer=AvailabilityTimer(counted_until=_now()),
             available=available,
             pods_by_group={ordinal: _uids(decision.groups[ordinal]) for ordinal in available},
-            placed=_placed(decision),
+            placed=set(_placed(decision, at_rest=True)),
         )
         return tracked
 
@@ -98,16 +102,20 @@ class ModelInferMetrics:
     def _time_startups(self, key: ObjectName, tracked: Tracked) -> None:
         """Each time a group becomes available with pods that it did not have when it last did."""
         decision = tracked.latest.decision
-        groups, available = decision.groups, _available(decision)
-        for ordinal in available - tracked.available:
-            before = tracked.pods_by_group.get(ordinal, frozenset())
-            fresh = [pod for pod in groups[ordinal].live_pods if pod.uid not in before]
-            if fresh:
-                tracked.pods_by_group[ordinal] = _uids(groups[ordinal])
-                self._observe_startup(key, groups[ordinal], fresh)
-        tracked.available = available
-        for ordinal in tracked.pods_by_group.keys() - groups.keys():
-            del tracked.pods_by_group[ordinal]
+        for ordinal, group in decision.active.items():
+            if not group.is_available:
+                tracked.available.discard(ordinal)
+            elif ordinal not in tracked.available:
+                tracked.available.add(ordinal)
+                before = tracked.pods_by_group.get(ordinal, frozenset())
+                fresh = [pod for pod in group.live_pods if pod.uid not in before]
+                if fresh:
+                    tracked.pods_by_group[ordinal] = _uids(group)
+                    self._observe_startup(key, group, fresh)
+        if len(tracked.pods_by_group) > len(decision.active) + len(decision.at_rest):
+            for ordinal in [o for o in tracked.pods_by_group if decision.existing(o) is None]:
+                del tracked.pods_by_group[ordinal]
+                tracked.available.discard(ordinal)
 
     def _observe_startup(self, key: ObjectName, group: Group, fresh: list[PodView]) -> None:
         if (seconds := _startup_seconds(fresh)) is not None:
@@ -122,15 +130,12 @@ class ModelInferMetrics:
 
     def _time_gangs(self, key: ObjectName, tracked: Tracked) -> None:
         decision = tracked.latest.decision
-        observed, now = decision.observed, decision.now
-        if not observed.pod_groups:
-            return
-        placed = _placed(decision)
-        created_at = {one.metadata.uid: one.metadata.creation_timestamp for one in observed.pod_groups.values()}
-        for uid in placed - tracked.placed:
-            if (created := created_at[uid]) is not None:
-                self._histograms.gang_wait.observe(key, max(0.0, (now - created).total_seconds()))
-        tracked.placed = (tracked.placed | placed) & created_at.keys()
+        for uid, created in _placed(decision).items():
+            if uid not in tracked.placed and created is not None:
+                self._histograms.gang_wait.observe(key, max(0.0, (decision.now - created).total_seconds()))
+            tracked.placed.add(uid)
+        if len(tracked.placed) > 2 * len(decision.observed.children) + SPARE:
+            tracked.placed &= {one.metadata.uid for _, one in _pod_groups(decision, decision.groups)}
 
     def _forget(self, key: ObjectName) -> None:
         self._untracked.discard(key)
@@ -157,16 +162,23 @@ def _available(decision: Decision) -> set[int]:
     return {ordinal for ordinal, group in decision.groups.items() if group.is_available}
 
 
-def _placed(decision: Decision) -> set[str]:
-    """UIDs of the PodGroups of groups that have all their pods, and all pods nodes."""
-    if not decision.observed.pod_groups:
-        return set()
+def _placed(decision: Decision, *, at_rest: bool = False) -> dict[str, datetime | None]:
+    """PodGroups of groups that have all their pods, and all pods nodes: when each was created, by its UID.
+
+    at_rest: also of groups that are at rest, of which nothing has changed since the last decision.
+    """
+    groups = decision.groups if at_rest else decision.active
     return {
-        pod_group.metadata.uid
-        for ordinal, group in decision.groups.items()
-        for _, pod_group in decision.observed.pod_groups_of(ordinal)
+        one.metadata.uid: one.metadata.creation_timestamp
+        for group, one in _pod_groups(decision, groups)
         if len(group.live_pods) >= group.shape.pod_count and all(pod.is_scheduled for pod in group.live_pods)
     }
+
+
+def _pod_groups(decision: Decision, groups: Mapping[int, Group]) -> Iterator[tuple[Group, PodGroup]]:
+    for ordinal, group in groups.items():
+        for _, stored in decision.observed.pod_groups_of(ordinal):
+            yield group, stored
 
 
 def _uids(group: Group) -> frozenset[str]:

@@ -55,7 +55,7 @@ class Tracked:
     def count_rebuilds(self) -> None:
         decision = self.latest.decision
         policy = decision.owner.spec.recovery_policy
-        for ordinal, group in decision.groups.items():
+        for ordinal, group in decision.active.items():
             for one in group.recovery.recreations:
                 counted = self.recreations.get((ordinal, one.scope))
                 if counted != one.record.incarnation:  # it is decided again where writing it down failed

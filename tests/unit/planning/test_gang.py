@@ -280,7 +280,7 @@ def test_a_pod_group_that_is_going_away_is_told_apart() -> None:
     world.delete_pod_group(key)
     observed = world.observe()
     assert observed.pod_groups_of(0) == []
-    assert [key for key, _ in observed.all_pod_groups_of(0)] == [key]
+    assert [key for key, _ in observed.children[0].pod_groups] == [key]
 
 
 def test_ready_instances_are_those_all_of_whose_pods_are_ready() -> None:

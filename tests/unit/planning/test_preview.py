@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelinfer_controller.api import well_known
+from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.planning import preview as preview_module
 from modelinfer_controller.planning.actions import DeletePod, describe
 from modelinfer_controller.planning.decide import state_of
-from modelinfer_controller.planning.observed import GangSupport
+from modelinfer_controller.planning.observed import GangSupport, Observed, PodGroupKey
 from modelinfer_controller.planning.preview import Preview, preview
 from modelinfer_controller.planning.update import GroupState
 from planning.world import World, a_role, a_spec, pod_name
@@ -101,8 +102,16 @@ def test_a_gangs_groups_are_seen_with_their_pod_groups_whoever_schedules() -> No
         found = seen(world)
         assert found.is_finished
         assert "delete PodGroup m-1" in made(found)
-        assert [key.name for key in found.last.observed.pod_groups] == ["m-0"]
+        assert [key.name for key in pod_groups(found.last.observed)] == ["m-0"]
         assert len(found.last.observed.pods) == 3
+
+
+def services(observed: Observed) -> dict[str, Service]:
+    return {one.metadata.name: one for each in observed.children.values() for one in each.services}
+
+
+def pod_groups(observed: Observed) -> dict[PodGroupKey, PodGroup]:
+    return {key: one for each in observed.children.values() for key, one in each.pod_groups}
 
 
 def test_a_pod_group_is_seen_patched_where_only_its_minimum_changes() -> None:
@@ -112,7 +121,7 @@ def test_a_pod_group_is_seen_patched_where_only_its_minimum_changes() -> None:
     world.edit(gang={"minRoleReplicas": {"decode": 2}})
     found = seen(world)
     assert "patch PodGroup m-0" in made(found)
-    (stored,) = found.last.observed.pod_groups.values()
+    (stored,) = pod_groups(found.last.observed).values()
     assert stored.spec["minMember"] == 2
 
 
@@ -129,7 +138,7 @@ def test_services_and_labels_that_somebody_spoilt_are_seen_put_right() -> None:
     found = seen(world)
     assert made(found) == ["patch Service m-0-decode-0-0", "patch pod m-1-decode-0-0"]
     observed = found.last.observed
-    assert observed.services[pod_name(0)].spec.selector == service.spec.selector
+    assert services(observed)[pod_name(0)].spec.selector == service.spec.selector
     assert {view.name: dict(view.labels) for view in observed.pods}[pod_name(1)] == pod.metadata.labels
 
 
@@ -142,7 +151,7 @@ def test_a_scale_down_is_seen_with_its_services_and_a_history_with_what_expires(
     found = seen(world)
     assert "delete Service m-1-decode-0-0" in made(found)
     assert [text for text in made(found) if text.startswith("delete ControllerRevision")]
-    assert list(found.last.observed.services) == [pod_name(0)]
+    assert list(services(found.last.observed)) == [pod_name(0)]
     assert len(found.last.observed.revisions) == len(world.revisions)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.memo import Memory
+from modelinfer_controller.planning.observed import children_by_group
 from modelinfer_controller.planning.status import status_of
 from planning.budget_watch import watch
 from planning.expectation import check_as_specified, supports
@@ -110,12 +111,14 @@ def test_a_bad_revision_is_left_for_a_good_one(world: World, history: list[Move]
 def test_deterministic_and_order_free(spec: Spec, history: list[Move], support: int, order: random.Random) -> None:
     world = play(spec, history, support)
     seen = world.observe()
+    pods = order.sample(seen.pods, len(seen.pods))
+    services = order.sample(list(world.services.values()), len(world.services))
+    pod_groups = dict(order.sample(list(world.pod_groups.items()), len(world.pod_groups)))
+    children = children_by_group(seen.owner.name, pods, services, pod_groups)
     shuffled = replace(
         seen,
-        pods=tuple(order.sample(seen.pods, len(seen.pods))),
+        children=dict(order.sample(list(children.items()), len(children))),
         revisions=tuple(order.sample(seen.revisions, len(seen.revisions))),
-        services=dict(order.sample(list(seen.services.items()), len(seen.services))),
-        pod_groups=dict(order.sample(list(seen.pod_groups.items()), len(seen.pod_groups))),
         reserved=dict(order.sample(list(seen.reserved.items()), len(seen.reserved))),
     )
     one, other = decide(seen, world.now), decide(replace(shuffled, memory=Memory()), world.now)

@@ -65,7 +65,7 @@ from modelinfer_controller.planning.events import events_of
 from modelinfer_controller.planning.gang import API_VERSIONS
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes, nodes_of
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey
+from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, children_by_group
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView, view_pod
 from modelinfer_controller.planning.revision import GangScheduler, revision_of
@@ -146,12 +146,12 @@ class World:
         )
 
     def observe(self, pods: Iterable[Pod] | None = None) -> Observed:
-        views = [self._view(pod) for pod in (self.pods.values() if pods is None else pods)]
+        seen = (self._view(pod) for pod in (self.pods.values() if pods is None else pods))
+        views = [view for view in seen if view is not None]
         return Observed(
             owner=self.owner,
-            pods=tuple(view for view in views if view is not None),
-            services=dict(self.services),
-            pod_groups=dict(self.pod_groups),
+            children=children_by_group(NAME, views, self.services.values(), self.pod_groups, self.memory),
+            pod_revisions={view.revision for view in views},
             revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in self.revisions.values()),
             reserved=dict(self.reserved),
             gang_support=self.gang_support,
