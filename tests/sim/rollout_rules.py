@@ -168,14 +168,12 @@ class RolloutRules:
         complete = complete_instances(long_ready, worker_count)
         minimums = (spec["template"].get("gangSchedule") or {}).get("minRoleReplicas") or {}
         wanted = {role["name"].lower(): role["replicas"] for role in spec["template"]["roles"]}
+        has_to_wait = just_now and bool(spec.get("minReadySeconds"))  # all of what it has, to be sure that it is
         for role in roles:
             name = role["name"].lower()
             existing = len({pod.instance for pod in live if pod.role == name})
-            needed = (
-                min(wanted.get(name, existing), existing)
-                if revision != self.facts.goal_revision()
-                else (wanted.get(name, existing))
-            )
+            at_most = existing if has_to_wait else wanted.get(name, existing)
+            needed = min(at_most, existing) if revision != self.facts.goal_revision() else wanted.get(name, existing)
             if len(complete[name]) < min(minimums.get(role["name"], needed), needed):
                 return False
         return True
