@@ -23,6 +23,7 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "models"}}
 # What the API server is never asked for by us: it is looked up by an admission plugin of some clusters.
+NODES_ROLE = "modelinfer-controller-nodes"
 ONLY_FOR_ADMISSION = ("workload.volcano.sh", "modelinfers/finalizers", "update")
 
 
@@ -161,9 +162,9 @@ def eventually(look: Callable[[], bool], wanted: bool) -> bool:
     return look()
 
 
-def granted(control_plane: ControlPlane) -> set[tuple[str, str, str]]:
+def granted(control_plane: ControlPlane, name: str = "modelinfer-controller") -> set[tuple[str, str, str]]:
     """(group, resource, verb) of the ClusterRole."""
-    role = json.loads(control_plane.kubectl("get", "clusterrole", "modelinfer-controller", "-o", "json"))
+    role = json.loads(control_plane.kubectl("get", "clusterrole", name, "-o", "json"))
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -180,6 +181,7 @@ def test_what_is_granted_is_what_is_needed(installed: ControlPlane) -> None:
         ("", "pods"),
         ("", "services"),
         ("apps", "controllerrevisions"),
+        ("policy", "poddisruptionbudgets"),
         ("scheduling.volcano.sh", "podgroups"),
         ("scheduling.k8s.io", "podgroups"),
     )
@@ -188,6 +190,7 @@ def test_what_is_granted_is_what_is_needed(installed: ControlPlane) -> None:
     needed |= {("workload.volcano.sh", "modelinfers/status", "patch")}
     needed |= {("", "events", verb) for verb in ("create", "patch")}
     assert granted(installed) == needed | {ONLY_FOR_ADMISSION}
+    assert granted(installed, NODES_ROLE) == {("", "nodes", "list"), ("", "nodes", "watch")}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,8 @@ def test_what_is_granted_is_what_is_needed(installed: ControlPlane) -> None:
         ("update", "modelinfers"),
         ("delete", "modelinfers"),
         ("deletecollection", "pods"),
-        ("list", "nodes"),
+        ("patch", "nodes"),
+        ("create", "pods/eviction"),
         ("create", "serviceaccounts/token"),
         ("escalate", "clusterroles"),
         ("get", "leases"),

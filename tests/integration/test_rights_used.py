@@ -12,7 +12,7 @@ from controller_process import USER, ControllerProcess, install
 from controlplane import ControlPlane, Settings
 from controlplane.tools import ensure_binaries
 from models import DOMAIN, model, role
-from test_manifests import MANIFESTS, ONLY_FOR_ADMISSION, granted
+from test_manifests import MANIFESTS, NODES_ROLE, ONLY_FOR_ADMISSION, granted
 from user import User
 
 GANG = {"template": {"gangSchedule": {"minRoleReplicas": {"decode": 1}}}}
@@ -54,10 +54,27 @@ def test_every_right_is_used(busy: tuple[User, ControllerProcess]) -> None:
         _live(user, f"live-{scheduler[0]}", scheduler)
     _collide(user)
     _roll_back_and_forth(user)
+    _hand_over(user)
     user.wait(lambda: any("many-" in told for told in user.events("NameCollision")), "the revision's name is taken")
     assert controller.stop() == 0  # a watch is in the audit log once it has ended
-    unused = granted(user.control_plane) - {ONLY_FOR_ADMISSION} - used(user.control_plane)
+    of_nodes = granted(user.control_plane, NODES_ROLE)
+    unused = (granted(user.control_plane) | of_nodes) - {ONLY_FOR_ADMISSION} - used(user.control_plane)
     assert not unused
+
+
+def _hand_over(user: User) -> None:
+    """A budget is made, repaired and taken away, and a stranger's has the name of another."""
+    budgets = user.watch("poddisruptionbudgets").by_name
+    user.apply(model("moving", role(), nodeDrainPolicy="HandOver"))
+    user.wait(lambda: "moving" in budgets, "the budget made")
+    user.kubectl("patch", "poddisruptionbudget", "moving", "--type=merge", '--patch={"spec": {"minAvailable": 1}}')
+    user.wait(lambda: budgets["moving"]["spec"]["minAvailable"] > 1, "the budget repaired")
+    user.patch("moving", {"nodeDrainPolicy": "Evict"})
+    user.wait(lambda: "moving" not in budgets, "the budget gone")
+    user.kubectl("create", "poddisruptionbudget", "taken-p", "--min-available=0", "--selector=app=other")
+    user.apply(model("taken-p", role(), nodeDrainPolicy="HandOver"))
+    told = "PodDisruptionBudget taken-p is in the way"
+    user.wait(lambda: any(told in event for event in user.events("NameCollision")), "the name is taken")
 
 
 def gang(name: str, scheduler: str, replicas: int) -> Any:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 PATHS = {
     "pods": "/api/v1/namespaces/{}/pods",
     "services": "/api/v1/namespaces/{}/services",
+    "poddisruptionbudgets": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
     "events": "/api/v1/namespaces/{}/events",
     "controllerrevisions": "/apis/apps/v1/namespaces/{}/controllerrevisions",
     "modelinfers": "/apis/workload.volcano.sh/v1alpha1/namespaces/{}/modelinfers",
