@@ -95,7 +95,8 @@ def explain(name: str, group: int | None, watch: bool, output: str | None, **fla
     ],
 )
 @name_argument()
-@click.option("--plot", metavar="FILE.svg", help="Draw the timeline into a file instead.")
+@click.option("--plot", metavar="FILE", help="Draw the timeline into a file instead: .svg, or .png where a program "
+              "that draws SVG is installed.")  # fmt: skip
 @output_option
 @cluster_options
 def events(name: str, plot: str | None, output: str | None, **flags: Any) -> None:

@@ -306,7 +306,9 @@ def actions_text(actions: Iterable[Action]) -> str:
     for action in found:
         if isinstance(action, DeletePod):
             deletions[action.reason] = deletions.get(action.reason, 0) + 1
-    parts = [f"delete {counted(count, 'pod')} (each {why})" for why, count in deletions.items()]
+    parts = [
+        f"delete {counted(count, 'pod')} ({'each' if count > 1 else 'it'} {why})" for why, count in deletions.items()
+    ]
     others: dict[str, int] = {}
     for action in found:
         if not isinstance(action, DeletePod):

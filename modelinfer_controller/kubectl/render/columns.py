@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
 GAP = "  "
+READABLE = 24  # columns of text that is broken into lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,24 @@ def _fitting(columns: Sequence[Column], widths: dict[int, int], width: int | Non
         return widths
     shown = dict(widths)
     for i in sorted(widths, key=lambda i: -columns[i].rank):
-        if _total(shown) <= width or columns[i].rank == 0:
+        if _total(_wrapped(columns, shown)) <= width or columns[i].rank == 0:
             break
         del shown[i]
     for may_shrink in (_wraps, _is_cut):
         excess = _total(shown) - width
         for i in sorted(shown, key=lambda i: -shown[i]):
-            if excess > 0 and columns[i].rank == 0 and may_shrink(columns[i]):
+            if excess > 0 and may_shrink(columns[i]):
                 less = min(excess, max(shown[i] - columns[i].shortest, 0))
                 shown[i] -= less
                 excess -= less
     return shown
+
+
+def _wrapped(columns: Sequence[Column], widths: dict[int, int]) -> dict[int, int]:
+    """The widths with what wraps as narrow as it can still be read."""
+    return {
+        i: min(width, max(columns[i].shortest, READABLE)) if columns[i].wraps else width for i, width in widths.items()
+    }
 
 
 def _wraps(column: Column) -> bool:
@@ -69,7 +77,7 @@ def _wraps(column: Column) -> bool:
 
 
 def _is_cut(column: Column) -> bool:
-    return not column.wraps
+    return not column.wraps and column.rank == 0
 
 
 def _total(widths: dict[int, int]) -> int:

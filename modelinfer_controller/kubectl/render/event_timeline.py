@@ -1,6 +1,6 @@
 """The timeline of a ModelInfer as lines of text, and as a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from xml.sax.saxutils import escape
 
@@ -11,7 +11,7 @@ from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
 COLUMNS = (
     Column("TIME", shortest=9),
-    Column("ABOUT", rank=1),
+    Column("ABOUT", shortest=8),
     Column("REASON", shortest=10, wraps=True),
     Column("MESSAGE", shortest=14, wraps=True),
 )
@@ -21,16 +21,38 @@ def timeline_lines(timeline: EventTimeline, terminal: Terminal) -> list[str]:
     if not timeline.items:
         return ["nothing is known of it yet"]
     is_narrow = terminal.width is not None and terminal.width < 100
-    return table(COLUMNS, [_row(item, timeline, is_narrow) for item in timeline.items], terminal)
+    return table(COLUMNS, [_row(alike, timeline, is_narrow) for alike in _folded(timeline.items)], terminal)
 
 
-def _row(item: TimelineEvent, timeline: EventTimeline, is_narrow: bool) -> tuple[Cell, ...]:
+def _folded(items: Iterable[TimelineEvent]) -> list[list[TimelineEvent]]:
+    """What happened to pods of one group within the same second, and is the same, stands in one line."""
+    found: dict[object, list[TimelineEvent]] = {}
+    for at, item in enumerate(items):
+        is_alike = item.source == "pod" and item.kind == "Normal"
+        key = (clock_time(item.time), item.reason, item.group) if is_alike else at
+        found.setdefault(key, []).append(item)
+    return list(found.values())
+
+
+def _row(alike: Sequence[TimelineEvent], timeline: EventTimeline, is_narrow: bool) -> tuple[Cell, ...]:
     """On a narrow terminal times are ages, and pods go without the ModelInfer's name."""
+    item = alike[0]
     tone = Tone.BUSY if item.kind == "Warning" else Tone.PLAIN
-    often = f" (x{item.count})" if item.count > 1 else ""
     time = f"{span(timeline.time - item.time)} ago" if is_narrow else clock_time(item.time)
     about = item.about.removeprefix(f"{timeline.name}-") if is_narrow else item.about
-    return Cell(time, Tone.FAINT), Cell(about), Cell(item.reason, tone), Cell(f"{item.message}{often}")
+    if len(alike) > 1:
+        about = f"group {item.group}, {len(alike)} pods"
+    return Cell(time, Tone.FAINT), Cell(about), Cell(item.reason, tone), Cell(_message(alike))
+
+
+def _message(alike: Sequence[TimelineEvent]) -> str:
+    messages = list(dict.fromkeys(item.message for item in alike))
+    if len(messages) > 1:
+        starts = list(dict.fromkeys(message.rpartition(" ")[0] for message in messages))
+        ends = ", ".join(message.rpartition(" ")[2] for message in messages)
+        return f"{starts[0]} {ends}" if len(starts) == 1 else "; ".join(messages)
+    often = f" (x{alike[0].count})" if alike[0].count > 1 else ""
+    return f"{messages[0]}{often}"
 
 
 LEFT, TOP, WIDTH, ROW = 110, 50, 900, 22

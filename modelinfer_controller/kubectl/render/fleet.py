@@ -17,12 +17,11 @@ def fleet_lines(fleet: Fleet, terminal: Terminal, *, has_namespaces: bool) -> li
     columns = (
         Column("NAMESPACE" if has_namespaces else "", shortest=6) if has_namespaces else Column("", rank=9),
         Column("NAME", shortest=8),
-        Column("READY", right=True, shortest=5),
+        Column("READY", right=True, shortest=15),
         Column("ROLLOUT", rank=2),
         Column("REASON", shortest=12, wraps=True),
         Column("SINCE", rank=1, right=True),
-        Column("NEXT", rank=3) if terminal.width is not None and terminal.width < 120 else Column("NEXT", wraps=True,
-                                                                                                shortest=20),
+        Column("NEXT", rank=3, wraps=True, shortest=20),
         Column("AGE", rank=4, right=True),
     )  # fmt: skip
     rows = [

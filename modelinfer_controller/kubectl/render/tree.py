@@ -67,7 +67,7 @@ def _update_lines(tree: Tree) -> Iterator[str]:
 def _columns(tree: Tree) -> Sequence[Column]:
     return (
         Column("NAME", shortest=16),
-        Column("READY", right=True, shortest=5),
+        Column("READY", right=True, shortest=15),
         Column("STATUS", shortest=12, wraps=True),
         Column("REVISION", rank=2),
         Column("RESTARTS", rank=3, right=True),

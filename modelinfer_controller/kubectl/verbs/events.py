@@ -8,7 +8,8 @@ from modelinfer_controller.kubectl.model.event_timeline import read_events, time
 from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import read_snapshot
 from modelinfer_controller.kubectl.render.event_timeline import timeline_lines, timeline_plot
-from modelinfer_controller.kubectl.render.output import say, show, write_file
+from modelinfer_controller.kubectl.render.output import say, show
+from modelinfer_controller.kubectl.render.picture import write_picture
 
 
 async def show_events(flags: ClusterFlags, name: str, svg: str | None, output: str | None) -> None:
@@ -18,7 +19,7 @@ async def show_events(flags: ClusterFlags, name: str, svg: str | None, output: s
         snapshot = await read_snapshot(client, namespace, name, SystemClock().now())
         timeline = timeline_of(snapshot, await read_events(client, namespace, name))
     if svg is not None:
-        write_file(svg, timeline_plot(timeline))
+        write_picture(svg, timeline_plot(timeline))
         say(f"drew {len(timeline.items)} events into {svg}\n")
     if svg is None or output is not None:
         show("EventTimeline", timeline, output, lambda terminal: timeline_lines(timeline, terminal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -25,6 +26,7 @@ from modelinfer_controller.kubectl.model.snapshot import Listed, snapshot_of, wi
 from modelinfer_controller.kubectl.render.event_timeline import timeline_lines, timeline_plot
 from modelinfer_controller.kubectl.render.explain import explanation_lines
 from modelinfer_controller.kubectl.render.plan import forecast_lines
+from modelinfer_controller.kubectl.render.picture import write_picture
 from modelinfer_controller.kubectl.render.terminal import Terminal
 
 
@@ -195,3 +197,31 @@ def test_an_explanation_names_the_groups_that_move_their_node_and_what_they_wait
     assert "moves off node gpu-" in text
     assert "which is cordoned" in text
     assert "must stay so (maxUnavailable)" in text
+
+
+def test_what_happens_to_pods_of_a_group_at_once_is_one_line() -> None:
+    lines = timeline_lines(timeline_of(settled().snapshot(), []), Terminal(120))
+    created = [line for line in lines if "PodCreated" in line]
+    assert len(created) == 3
+    assert "group 0, 5 pods" in created[0]
+    assert len([line for line in lines if "Ready" in line and "group 1, 5 pods" in line]) == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_a_line_of_the_timeline_says_whom_it_is_about(width: int) -> None:
+    text = "\n".join(timeline_lines(timeline_of(SITUATIONS["crash-loop"]().snapshot(), []), Terminal(width)))
+    assert "ABOUT" in text
+    assert "group 0" in text
+
+
+def test_a_png_is_drawn_by_a_program_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    picture = tmp_path / "qwen.png"
+    with pytest.raises(Exit, match=r"PNG needs one of rsvg-convert, .* a path that ends in \.svg needs none"):
+        write_picture(str(picture), "<svg/>")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "rsvg-convert"
+    program.write_text('#!/bin/sh\n/bin/cp "$5" "$4"\n')
+    program.chmod(0o755)
+    write_picture(str(picture), "<svg/>")
+    assert picture.read_text() == "<svg/>"
