@@ -92,9 +92,11 @@ def _lines(row: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int
         if columns[i].wraps and len(row[i].text) > width:
             pieces = textwrap.wrap(row[i].text, width, break_on_hyphens=False, break_long_words=False)
             if max(map(len, pieces)) > width:  # one word is longer than the column
-                beside[i] = Cell("", row[i].tone)
-                below.append([(i, row[i])])
-                continue
+                if terminal.width is None or len(row[i].text) <= terminal.width:
+                    beside[i] = Cell("", row[i].tone)
+                    below.append([(i, row[i])])
+                    continue
+                pieces = textwrap.wrap(row[i].text, width, break_on_hyphens=False)
             beside[i] = Cell(pieces[0], row[i].tone)
             for at, piece in enumerate(pieces[1:]):
                 below.extend([] for _ in range(at + 1 - len(below)))

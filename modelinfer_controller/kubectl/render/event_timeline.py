@@ -9,9 +9,10 @@ from modelinfer_controller.kubectl.model.humanize import clock_time, span
 from modelinfer_controller.kubectl.render.columns import Cell, Column, table
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
+NARROW = 60
 COLUMNS = (
     Column("TIME", shortest=9),
-    Column("ABOUT", shortest=8),
+    Column("ABOUT", rank=1),
     Column("REASON", shortest=10, wraps=True),
     Column("MESSAGE", shortest=14, wraps=True),
 )
@@ -21,7 +22,18 @@ def timeline_lines(timeline: EventTimeline, terminal: Terminal) -> list[str]:
     if not timeline.items:
         return ["nothing is known of it yet"]
     is_narrow = terminal.width is not None and terminal.width < 100
-    return table(COLUMNS, [_row(alike, timeline, is_narrow) for alike in _folded(timeline.items)], terminal)
+    rows = [_row(alike, timeline, is_narrow) for alike in _folded(timeline.items)]
+    if terminal.width is not None and terminal.width < NARROW:
+        return [line for row in rows for line in _list_lines(row, terminal)]
+    return table(COLUMNS, rows, terminal)
+
+
+def _list_lines(row: tuple[Cell, ...], terminal: Terminal) -> Iterator[str]:
+    """An event as two lines or more, where there is no room for columns."""
+    time, about, reason, message = row
+    for line in terminal.wrap(f"{time.text}  {reason.text}"):
+        yield terminal.paint(line, reason.tone)
+    yield from (f"  {line}" for line in terminal.wrap(f"{about.text}: {message.text}", indent=2))
 
 
 def _folded(items: Iterable[TimelineEvent]) -> list[list[TimelineEvent]]:
