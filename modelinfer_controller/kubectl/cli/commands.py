@@ -230,6 +230,8 @@ def plan(
               "90s, or 90s±30s.")  # fmt: skip
 @click.option("--fail", multiple=True, metavar="group=N@DURATION", help="A pod of group N fails so long after the last "
               "manifest was applied.")  # fmt: skip
+@click.option("--drain", multiple=True, metavar="NODE@DURATION", help="A node is drained so long after the last "
+              "manifest was applied.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed takes the same course.")
 @click.option("--plot", metavar="FILE.svg", help="Draw groups over time.")
 @output_option
@@ -239,6 +241,7 @@ def simulate(
     capacity: tuple[str, ...],
     start: str,
     fail: tuple[str, ...],
+    drain: tuple[str, ...],
     seed: int,
     plot: str | None,
     output: str | None,
@@ -248,7 +251,7 @@ def simulate(
     from modelinfer_controller.kubectl.verbs.simulate import show_simulation
 
     quiet()
-    return show_simulation(filename, nodes, capacity, start, fail, seed, plot, output)
+    return show_simulation(filename, nodes, capacity, start, fail, drain, seed, plot, output)
 
 
 def _fleet_options(command: F) -> F:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,6 +20,7 @@ from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import PODS
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import Manifest, read_crd
+from modelinfer_controller.kubectl.model.simulated_drain import drain
 from modelinfer_controller.kubectl.model.snapshot import decode_spec
 from modelinfer_controller.planning.cause import cause_of
 from modelinfer_controller.planning.decide import Decision
@@ -46,6 +48,14 @@ class GroupFailure:
 
 
 @dataclass(frozen=True)
+class NodeDrain:
+    """The node is drained so long after the last manifest was applied: cordoned, then evictions until none is left."""
+
+    node: str
+    after: timedelta
+
+
+@dataclass(frozen=True)
 class Scenario:
     """capacity: of each node. A pod is ready a random time of start - spread .. start + spread after its start."""
 
@@ -57,6 +67,7 @@ class Scenario:
     failures: Sequence[GroupFailure] = ()
     seed: int = 0
     limit: timedelta = timedelta(hours=24)
+    drains: Sequence[NodeDrain] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +242,20 @@ async def _play(scenario: Scenario, cluster: SimulatedControlPlane, watcher: _Wa
         watcher.generation = await _apply(client, manifest, is_first=number == 0)
         if number < len(scenario.manifests) - 1:
             await watcher.settled.wait()
-    for each in sorted(scenario.failures, key=lambda each: each.after):
+    incidents: list[GroupFailure | NodeDrain] = [*scenario.failures, *scenario.drains]
+    for each in sorted(incidents, key=lambda each: each.after):
         left = timeline.started_at + timeline.changed_at + each.after - cluster.clock.now()
         await asyncio.sleep(max(left.total_seconds(), 0))
-        await _fail(each, scenario.manifests[-1].name, cluster, timeline)
+        if isinstance(each, NodeDrain):
+            await drain(cluster.transport("kubectl"), each.node, partial(_mark, cluster, timeline))
+        else:
+            await _fail(each, scenario.manifests[-1].name, cluster, timeline)
     await asyncio.sleep(1)  # for the last failure to be seen
     await watcher.settled.wait()
+
+
+def _mark(cluster: SimulatedControlPlane, timeline: Timeline, text: str) -> None:
+    timeline.mark(cluster.clock.now() - timeline.started_at, text)
 
 
 async def _apply(client: Client, manifest: Manifest, *, is_first: bool) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from modelinfer_controller.api.duration import parse_duration
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import read_manifests
-from modelinfer_controller.kubectl.model.simulation import NODE_CAPACITY, GroupFailure, Scenario, simulate
+from modelinfer_controller.kubectl.model.simulation import NODE_CAPACITY, GroupFailure, NodeDrain, Scenario, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
 from modelinfer_controller.kubectl.render.output import show, write_file
 from modelinfer_controller.kubectl.render.simulation import simulation_lines
@@ -15,6 +15,7 @@ from modelinfer_controller.kubectl.render.simulation_plot import plot
 from modelinfer_controller.simulator.virtual_time import run as run_in_virtual_time
 
 _FAILURE = re.compile(r"group=(\d+)@(.+)")
+_DRAIN = re.compile(r"([a-z0-9.-]+)@(.+)")
 
 
 def show_simulation(  # noqa: PLR0913 # the options of the verb
@@ -23,6 +24,7 @@ def show_simulation(  # noqa: PLR0913 # the options of the verb
     capacity: Sequence[str],
     start: str,
     failures: Sequence[str],
+    drains: Sequence[str],
     seed: int,
     svg: str | None,
     output: str | None,
@@ -33,7 +35,14 @@ def show_simulation(  # noqa: PLR0913 # the options of the verb
     if len({manifest.name for manifest in manifests}) > 1:
         raise failure("the manifests must be of one ModelInfer")
     scenario = Scenario(
-        manifests, nodes, _capacity(capacity), mean, spread, [_failure(each) for each in failures], seed
+        manifests,
+        nodes,
+        _capacity(capacity),
+        mean,
+        spread,
+        [_failure(each) for each in failures],
+        seed,
+        drains=[_drain(each) for each in drains],
     )
     timeline = run_in_virtual_time(simulate(scenario))
     if svg is not None:
@@ -63,6 +72,13 @@ def _failure(text: str) -> GroupFailure:
     if match is None:
         raise failure(f"--fail: {text!r} is not of the form group=3@2m")
     return GroupFailure(int(match[1]), _duration("--fail", match[2]))
+
+
+def _drain(text: str) -> NodeDrain:
+    match = _DRAIN.fullmatch(text)
+    if match is None:
+        raise failure(f"--drain: {text!r} is not of the form node-3@5m")
+    return NodeDrain(match[1], _duration("--drain", match[2]))
 
 
 def _duration(option: str, text: str) -> timedelta:

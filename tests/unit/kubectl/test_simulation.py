@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from clusters import role, spec
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kubectl.model import simulation
 from modelinfer_controller.kubectl.model.manifest import Manifest
-from modelinfer_controller.kubectl.model.simulation import GroupFailure, Scenario, Timeline, simulate
+from modelinfer_controller.kubectl.model.simulation import GroupFailure, NodeDrain, Scenario, Timeline, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
 from modelinfer_controller.kubectl.render.simulation_plot import plot
 from modelinfer_controller.simulator.apiserver import cel_rules
@@ -45,6 +46,19 @@ def test_a_failed_group_is_seen_and_comes_back() -> None:
     assert texts[-1].startswith("group 2: Available at qwen-")
     assert told.lowest_available == 3
     assert told.is_finished
+
+
+def test_a_drain_hands_groups_over_and_ends() -> None:
+    proposed = manifest()
+    spec = {**proposed.spec, "nodeDrainPolicy": "HandOver"}
+    drains = [NodeDrain("node-1", timedelta(minutes=5))]
+    timeline = play(replace(proposed, spec=spec), drains=drains)
+    told = simulation_of(timeline)
+    assert [text for _, text, _ in timeline.marks][1:] == ["drain of node-1 begins", "node-1 is empty"]
+    assert told.lowest_available == timeline.replicas - 1
+    assert any(state == "HandingOver" for sample in timeline.samples for state, _ in sample.groups.values())
+    with pytest.raises(Exit, match="there is no node 'gpu-1'"):
+        play(proposed, drains=[NodeDrain("gpu-1", timedelta(minutes=1))])
 
 
 def test_the_same_seed_takes_the_same_course() -> None:
