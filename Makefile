@@ -56,6 +56,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hack/code_lists.py --check
 
 COVERED := tests/unit/planning tests/unit/kube/cache tests/unit/kube/workqueue
 
