@@ -59,6 +59,7 @@ NODES = ("kubelet", "kubelet", "some", "some", "time")
 ROLLOUT_EDITS = ("image", "image", "partition", "surge", "unavailable")
 SCALING = ("replicas", "role_replicas")
 SHAPE_EDITS = ("workers", "role", "gang", "policy", "grace", "scheduler", "undo")
+LIFE = ("paused", "suspend", "min_ready", "deadline", "drain", "startup", "drained")
 FAILURES = ("delete", "vanish", "restart", "fail", "succeed", "unready")
 VANDALISM = (
     "service",
@@ -181,6 +182,44 @@ class History:
     def _scheduler(self, first: int, second: int) -> None:
         self._try(schedulerName=("volcano", "default-scheduler", "")[first % 3])
 
+    def _set(self, name: str, value: Any) -> None:
+        """A field of the spec; None: it is absent."""
+
+        def change(spec: Spec) -> None:
+            fields = spec["template"] if name in ("drain", "startupPolicy") else spec
+            fields.pop(name, None)
+            if value is not None:
+                fields[name] = value
+
+        self._try(change=change)
+
+    def _paused(self, first: int, second: int) -> None:
+        self._set("paused", bool(first % 2))
+
+    def _suspend(self, first: int, second: int) -> None:
+        self._set("suspend", first % 3 == 0)
+
+    def _min_ready(self, first: int, second: int) -> None:
+        self._set("minReadySeconds", (None, 5, 60)[first % 3])
+
+    def _deadline(self, first: int, second: int) -> None:
+        self._set("progressDeadlineSeconds", (None, 30, 300)[first % 3])
+        self.world.edit(lambda spec: _set_on_failure(spec, ("Halt", "Rollback")[second % 2]))
+
+    def _drain(self, first: int, second: int) -> None:
+        self._set("drain", (None, {"timeoutSeconds": 5}, {"timeoutSeconds": 60})[first % 3])
+
+    def _startup(self, first: int, second: int) -> None:
+        self._set("startupPolicy", (None, "Parallel", "EntryReady")[first % 3])
+
+    def _drained(self, first: int, second: int) -> None:
+        """The workload says so, in a drain or at any other time."""
+        if name := self._pod(first, second):
+            pod = self.world.pods[name]
+            annotations = {**pod.metadata.annotations, well_known.DRAINED: "true"}
+            metadata = msgspec.structs.replace(pod.metadata, annotations=annotations)
+            self.world.pods[name] = msgspec.structs.replace(pod, metadata=metadata)
+
     def _undo(self, first: int, second: int) -> None:
         if self.past:
             self.world.spec = self.past[first % len(self.past)]
@@ -302,3 +341,7 @@ class History:
 
     def _free(self, first: int, second: int) -> None:
         self.world.reserved.clear()
+
+
+def _set_on_failure(spec: Spec, what: str) -> None:
+    spec["rolloutStrategy"]["rollingUpdateConfiguration"]["onFailure"] = what
