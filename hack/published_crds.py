@@ -62,6 +62,15 @@ PUBLISHED: Mapping[str, Published] = {
         "h1:IP3iMTwr9HkaAwPtLnhngPv74LghMf7ubLrsGLQo52M=",
         ("config/crd/bases/keda.sh_scaledobjects.yaml",),
     ),
+    "prometheus-operator": Published(
+        "github.com/prometheus-operator/prometheus-operator",
+        "v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        (
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        ),
+    ),
     "kueue": Published(
         "sigs.k8s.io/kueue",
         "v0.15.0",

@@ -12,6 +12,7 @@ import yaml
 from controller_process import NAMESPACE, wait_until_served
 from controlplane import ControlPlane, Settings
 from models import model
+from peer_crds import served
 from user import User
 
 from charts import CHART, ChartError, helm, kubeconform, write_schemas
@@ -74,6 +75,17 @@ def test_the_servers_own_schemas_allow_it(cluster: ControlPlane, options: tuple[
     assert "Invalid: 0, Errors: 0, Skipped: 0" in kubeconform(text, tmp_path)
     with pytest.raises(ChartError, match="replica_count"):
         kubeconform(text.replace("replicas: 2", "replica_count: 2"), tmp_path)
+
+
+def test_the_prometheus_operator_takes_what_it_makes(cluster: ControlPlane) -> None:
+    made = rendered("--set=serviceMonitor.enabled=true,alerts.enabled=true")
+    wanted = [one for one in made if one["apiVersion"].startswith("monitoring.coreos.com/")]
+    assert {one["kind"] for one in wanted} == {"ServiceMonitor", "PrometheusRule"}
+    cluster.create_namespace("monitored")
+    with served(cluster, "prometheus-operator"):
+        for one in wanted:
+            one["metadata"]["namespace"] = "monitored"
+            cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f-", input=yaml.safe_dump(one))
 
 
 def test_install_upgrade_and_uninstall_lose_no_model_infer(cluster: ControlPlane) -> None:

@@ -1,27 +1,28 @@
-"""docs/migrate: from a LeaderWorkerSet to a ModelInfer without a moment in which no ready pod takes requests.
+"""docs/migrate: from other workloads to a ModelInfer without a moment in which no ready pod takes requests.
 
-On the real API server with LWS's published CRD. LWS's controller does not run here: its pods are made as it makes them.
+On the real API server, with the CRDs that the peers publish. LWS's and kthena's controllers do not run here: pods are
+made as they make them. A StatefulSet's own controller does run.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from controlplane import ControlPlane
-from published_crds import crd_files
+from peer_crds import served
 from user import User, is_ready
 
 from modelinfer_controller.kubectl.cli.main import plugin
 
-CRD = "leaderworkersets.leaderworkerset.x-k8s.io"
 TRAFFIC = {"traffic": "chat"}
 POD: dict[str, Any] = {"containers": [{"name": "vllm", "image": "vllm"}]}
-OLD: dict[str, Any] = {
+LABELLED_POD: dict[str, Any] = {"metadata": {"labels": TRAFFIC}, "spec": POD}
+LEADER_WORKER_SET: dict[str, Any] = {
     "apiVersion": "leaderworkerset.x-k8s.io/v1",
     "kind": "LeaderWorkerSet",
     "metadata": {"name": "vllm"},
@@ -31,41 +32,54 @@ OLD: dict[str, Any] = {
         "leaderWorkerTemplate": {
             "size": 2,
             "restartPolicy": "RecreateGroupOnPodRestart",
-            "leaderTemplate": {"metadata": {"labels": TRAFFIC}, "spec": POD},
+            "leaderTemplate": LABELLED_POD,
             "workerTemplate": {"spec": POD},
         },
     },
 }
+MODEL_SERVING: dict[str, Any] = {
+    "apiVersion": "workload.serving.volcano.sh/v1alpha1",
+    "kind": "ModelServing",
+    "metadata": {"name": "vllm"},
+    "spec": {
+        "replicas": 2,
+        "schedulerName": "default-scheduler",
+        "template": {
+            "roles": [
+                {
+                    "name": "server",
+                    "replicas": 1,
+                    "workerReplicas": 1,
+                    "entryTemplate": LABELLED_POD,
+                    "workerTemplate": {"spec": POD},
+                }
+            ]
+        },
+    },
+}
+STATEFUL_SET: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "StatefulSet",
+    "metadata": {"name": "vllm"},
+    "spec": {
+        "replicas": 2,
+        "serviceName": "vllm",
+        "selector": {"matchLabels": {"app": "vllm"}},
+        "template": {"metadata": {"labels": {"app": "vllm", **TRAFFIC}}, "spec": POD},
+    },
+}
 
 
-@pytest.fixture(scope="module")
-def leader_worker_sets(managed_control_plane: ControlPlane) -> Iterator[None]:
-    for path in crd_files("leader-worker-set"):
-        managed_control_plane.kubectl("apply", "--server-side", "-f", str(path))
-    managed_control_plane.kubectl("wait", f"crd/{CRD}", "--for=condition=Established", "--timeout=60s")
-    yield
-    managed_control_plane.kubectl("delete", f"crd/{CRD}", "--wait=false")
+@pytest.fixture(scope="module", autouse=True)
+def peers(managed_control_plane: ControlPlane) -> Iterator[None]:
+    with served(managed_control_plane, "leader-worker-set", "kthena"):
+        yield
 
 
-def pods_of_group(group: int) -> list[dict[str, Any]]:
-    """As LWS makes them: the leader has the set's and the group's name, a worker its number after it."""
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": f"vllm-{group}" if index == 0 else f"vllm-{group}-{index}",
-                "labels": {
-                    "leaderworkerset.sigs.k8s.io/name": "vllm",
-                    "leaderworkerset.sigs.k8s.io/group-index": str(group),
-                    "leaderworkerset.sigs.k8s.io/worker-index": str(index),
-                    **(TRAFFIC if index == 0 else {}),
-                },
-            },
-            "spec": POD,
-        }
-        for index in range(2)
-    ]
+def made_by_hand(user: User, name: str, labels: dict[str, str], *, serves: bool) -> None:
+    metadata = {"name": name, "labels": {**labels, **(TRAFFIC if serves else {})}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": POD}
+    user.kubectl("apply", "-f-", input=json.dumps(pod))
 
 
 def ready_for_traffic(user: User) -> set[str]:
@@ -77,30 +91,92 @@ def ready_for_traffic(user: User) -> set[str]:
     }
 
 
-@pytest.mark.usefixtures("leader_worker_sets")
-def test_traffic_moves_without_a_gap(user: User) -> None:
-    user.kubectl("apply", "--validate=strict", "-f-", input=yaml.safe_dump(OLD))
-    for pod in (*pods_of_group(0), *pods_of_group(1)):
-        user.kubectl("apply", "-f-", input=json.dumps(pod))
-    user.wait(lambda: ready_for_traffic(user) == {"vllm-0", "vllm-1"}, "the old leaders are ready")
+def converted(user: User, kind: str, name: str) -> dict[str, Any]:
+    """What the server stored, as a ModelInfer that it would take."""
+    stored = user.kubectl("get", kind, "vllm", "-o", "json")
+    answer = CliRunner().invoke(plugin, ["convert", "-f", "-"], input=stored)
+    assert answer.exit_code == 0, answer.output
+    made: dict[str, Any] = yaml.safe_load(answer.stdout)
+    assert made["metadata"]["name"] == "vllm"
+    made["metadata"]["name"] = name
+    user.kubectl("apply", "--dry-run=server", "--validate=strict", "-f-", input=yaml.safe_dump(made))
+    return made
 
-    stored = json.loads(user.kubectl("get", "leaderworkerset", "vllm", "-o", "json"))
-    converted = CliRunner().invoke(plugin, ["convert", "-f", "-"], input=json.dumps(stored))
-    assert converted.exit_code == 0
-    new = yaml.safe_load(converted.stdout)
-    assert new["metadata"]["name"] == "vllm"
-    user.kubectl("apply", "--dry-run=server", "--validate=strict", "-f-", input=converted.stdout)
 
+def move(user: User, new: dict[str, Any], old: list[str], entries: list[str], remove: Callable[[int], None]) -> None:
+    """Two groups, one by one. old, entries: pods that take requests. remove(n): take the old group n away."""
+    name = new["metadata"]["name"]
     new["spec"]["replicas"] = 1
     user.apply(new)
-    user.wait_settled("vllm")
-    assert ready_for_traffic(user) == {"vllm-0", "vllm-1", "vllm-0-server-0-0"}
+    user.wait_settled(name)
+    assert ready_for_traffic(user) == {*old, entries[0]}
 
-    user.kubectl("delete", "pod", "vllm-1", "vllm-1-1", "--wait=true")
-    assert ready_for_traffic(user) == {"vllm-0", "vllm-0-server-0-0"}
-    user.kubectl("scale", "modelinfer", "vllm", "--replicas=2")
-    user.wait_settled("vllm")
-    user.kubectl("delete", "pod", "vllm-0", "vllm-0-1", "--wait=true")
+    remove(1)
+    user.wait(lambda: ready_for_traffic(user) == {old[0], entries[0]}, "one of each")
+    user.kubectl("scale", "modelinfer", name, "--replicas=2")
+    user.wait_settled(name)
+    remove(0)
+    user.wait(lambda: ready_for_traffic(user) == set(entries), "the new ones alone")
+
+
+def test_from_leader_worker_set(user: User) -> None:
+    user.kubectl("apply", "--validate=strict", "-f-", input=yaml.safe_dump(LEADER_WORKER_SET))
+    for group in range(2):
+        for index, name in enumerate((f"vllm-{group}", f"vllm-{group}-1")):
+            labels = {
+                "leaderworkerset.sigs.k8s.io/name": "vllm",
+                "leaderworkerset.sigs.k8s.io/worker-index": str(index),
+            }
+            made_by_hand(user, name, labels, serves=index == 0)
+    user.wait(lambda: ready_for_traffic(user) == {"vllm-0", "vllm-1"}, "the old leaders are ready")
+
+    new = converted(user, "leaderworkerset", "vllm")
+    entries = ["vllm-0-server-0-0", "vllm-1-server-0-0"]
+
+    def remove(group: int) -> None:
+        user.kubectl("delete", "pod", f"vllm-{group}", f"vllm-{group}-1", "--wait=true")
+
+    move(user, new, ["vllm-0", "vllm-1"], entries, remove)
     user.kubectl("delete", "leaderworkerset", "vllm")
-    assert ready_for_traffic(user) == {"vllm-0-server-0-0", "vllm-1-server-0-0"}
+    assert ready_for_traffic(user) == set(entries)
     assert len(user.pods) == 4
+
+
+def test_from_kthena(user: User) -> None:
+    """Pods of both have the same names, so the ModelInfer needs another."""
+    user.kubectl("apply", "--validate=strict", "-f-", input=yaml.safe_dump(MODEL_SERVING))
+    old = ["vllm-0-server-0-0", "vllm-1-server-0-0"]
+    for group, entry in enumerate(old):
+        labels = {"modelserving.volcano.sh/name": "vllm", "modelserving.volcano.sh/role": "server"}
+        made_by_hand(user, entry, labels, serves=True)
+        made_by_hand(user, f"vllm-{group}-server-0-1", labels, serves=False)
+    user.wait(lambda: ready_for_traffic(user) == set(old), "the old entry pods are ready")
+
+    new = converted(user, "modelserving", "chat")
+    entries = ["chat-0-server-0-0", "chat-1-server-0-0"]
+
+    def remove(group: int) -> None:
+        user.kubectl("delete", "pod", f"vllm-{group}-server-0-0", f"vllm-{group}-server-0-1", "--wait=true")
+
+    move(user, new, old, entries, remove)
+    user.kubectl("delete", "modelserving", "vllm")
+    assert ready_for_traffic(user) == set(entries)
+    assert len(user.pods) == 4
+
+
+def test_from_stateful_set(user: User) -> None:
+    user.kubectl("apply", "--validate=strict", "-f-", input=yaml.safe_dump(STATEFUL_SET))
+    old = ["vllm-0", "vllm-1"]
+    user.watch("pods")
+    user.wait(lambda: ready_for_traffic(user) == set(old), "the StatefulSet's pods are ready")
+
+    new = converted(user, "statefulset", "vllm")
+    role = new["spec"]["template"]["roles"][0]["name"]
+    entries = [f"vllm-{group}-{role}-0-0" for group in range(2)]
+    move(user, new, old, entries, lambda left: _scale(user, left))
+    user.kubectl("delete", "statefulset", "vllm")
+    assert ready_for_traffic(user) == set(entries) == set(user.pods)
+
+
+def _scale(user: User, replicas: int) -> None:
+    user.kubectl("scale", "statefulset", "vllm", f"--replicas={replicas}")

@@ -8,24 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 from controlplane import ControlPlane, ControlPlaneError
-from published_crds import crd_files
+from peer_crds import served
 from user import User
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 TRAFFIC = sorted((EXAMPLES / "traffic").glob("*.yaml"))
-CRDS = ("gateways.gateway.networking.k8s.io", "httproutes.gateway.networking.k8s.io")
-POOL_CRD = "inferencepools.inference.networking.k8s.io"
 
 
 @pytest.fixture(scope="module")
 def gateway_kinds(managed_control_plane: ControlPlane) -> Iterator[None]:
-    for name in ("gateway-api", "inference-extension"):
-        for path in crd_files(name):
-            managed_control_plane.kubectl("apply", "--server-side", "-f", str(path))
-    names = [f"crd/{name}" for name in (*CRDS, POOL_CRD)]
-    managed_control_plane.kubectl("wait", *names, "--for=condition=Established", "--timeout=60s")
-    yield
-    managed_control_plane.kubectl("delete", *names, "--wait=false")
+    with served(managed_control_plane, "gateway-api", "inference-extension"):
+        yield
 
 
 @pytest.mark.usefixtures("gateway_kinds")
