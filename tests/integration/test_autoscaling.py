@@ -76,20 +76,23 @@ def test_the_horizontal_pod_autoscaler_leaves_0_groups_alone(user: User) -> None
     user.kubectl("delete", "hpa", "qwen3-8b")
 
 
-def test_groups_follow_a_metric_up_and_down(user: User, metrics: ExternalMetrics) -> None:
+def test_groups_follow_a_metric_down_to_0_and_up_again(user: User, metrics: ExternalMetrics) -> None:
     """Five waiting requests for each group, as the example has it."""
     metrics.values["vllm_requests_waiting"] = 14
     user.apply(model("qwen3-8b", replicas=1))
     user.wait_settled("qwen3-8b")
-    user.kubectl("apply", "-f-", input=autoscaler())
+    user.kubectl("apply", "-f-", input=autoscaler(minReplicas=0))
     user.wait(lambda: user.model("qwen3-8b")["spec"]["replicas"] == 3, "three groups for 14 requests", 90)
     user.wait_settled("qwen3-8b")
     assert len(user.pods) == 3
 
     metrics.values["vllm_requests_waiting"] = 0
-    user.wait(lambda: user.model("qwen3-8b")["spec"]["replicas"] == 1, "minReplicas for none", 90)
+    user.wait(lambda: user.model("qwen3-8b")["spec"]["replicas"] == 0, "minReplicas for none", 90)
+    user.wait(lambda: not user.pods, "no pod is left")
+    metrics.values["vllm_requests_waiting"] = 3
+    user.wait(lambda: user.model("qwen3-8b")["spec"]["replicas"] == 1, "a group for 3 requests", 90)
     user.wait_settled("qwen3-8b")
-    user.wait(lambda: user.pods.keys() == {"qwen3-8b-0-decode-0-0"}, "the lowest ordinal is left")
+    assert user.pods.keys() == {"qwen3-8b-0-decode-0-0"}
     user.kubectl("delete", "hpa", "qwen3-8b")
 
 

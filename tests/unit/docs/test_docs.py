@@ -9,8 +9,12 @@ import click
 import pictures
 import pytest
 from apidocs.cli import PAGE, rendered
+from prometheus_client import CollectorRegistry
 
 from modelinfer_controller.api.reasons import Reason
+from modelinfer_controller.app.metrics.histograms import ModelInferHistograms
+from modelinfer_controller.app.metrics.scope import HistogramScope
+from modelinfer_controller.app.metrics.series import FAMILIES
 from modelinfer_controller.app.settings import KEYS, Settings
 from modelinfer_controller.cli import cli
 from modelinfer_controller.exits import ExitCode
@@ -84,6 +88,14 @@ def test_every_setting_is_explained_with_its_default() -> None:
 def test_every_exit_code_is_explained() -> None:
     text = (ROOT / "docs" / "operate.md").read_text()
     assert [code for code in ExitCode if f"\n| {code.value} | " not in text] == []
+
+
+def test_every_metric_of_a_model_infer_is_explained() -> None:
+    registry = CollectorRegistry()
+    ModelInferHistograms(registry, HistogramScope.AGGREGATED)
+    names = [*FAMILIES, *(family.name for family in registry.collect())]
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert [name for name in names if f"`{name}`" not in text and f"`{name}_total`" not in text] == []
 
 
 def test_every_state_of_a_group_is_named() -> None:
