@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -55,9 +56,10 @@ class Verbs:
 
 
 @contextmanager
-def served(cluster: Cluster) -> Iterator[str]:
-    """The URL. Its kinds can be read, and nothing can be watched or written."""
+def served(cluster: Cluster, texts: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """The URL. Its kinds can be read, and nothing can be watched or written. texts: what else it answers, by path."""
     answers = {path: json.dumps(body).encode() for path, body in _answers(cluster).items()}
+    answers |= {path: text.encode() for path, text in texts.items()}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
