@@ -22,6 +22,7 @@ from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.pod_view import PodView
+from modelinfer_controller.planning.recovery import backoff_after
 from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
 from modelinfer_controller.planning.replacement import reason_text
 from modelinfer_controller.planning.update import Rule, Waiting
@@ -176,8 +177,21 @@ def since(group: Group, snapshot: Snapshot, diagnostics: Diagnostics, *, is_alon
     missing = [pod for pod in group.pods if not pod.is_ready]
     moments = [_lost_at(pod, snapshot.pods[pod.name]) for pod in missing]
     moments += [one.at for one in group.record.recreations.values() if one.at and not one.is_complete]
+    moments += _recreated_since(group, unavailable)
     moments += [began for pod in missing if (began := _backs_off_since(pod, snapshot, diagnostics)) is not None]
     return min(moments, default=None)
+
+
+def _recreated_since(group: Group, unavailable: datetime | None) -> Iterator[datetime]:
+    """When what is recreated again and again failed first, by the back-offs that it has waited for since.
+
+    Never before the condition says that a group is missing.
+    """
+    for waiting in group.recovery.delayed:
+        record = group.record.recreations.get(waiting.scope)
+        if waiting.is_backoff and unavailable is not None and record is not None and record.at is not None:
+            waited = sum((backoff_after(attempt) for attempt in range(1, record.attempt)), timedelta(0))
+            yield max(record.at - waited, unavailable)
 
 
 def _backs_off_since(view: PodView, snapshot: Snapshot, diagnostics: Diagnostics) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from clusters import Cluster, role, spec
 
 from modelinfer_controller.api.status import ApiFailure
@@ -86,3 +88,24 @@ def test_a_foreign_pod_in_the_way() -> None:
     assert group.reason == "NameCollision"
     assert "Pod qwen-0-decode-0-0 is in the way" in group.message
     assert group.next[0].text == "goes on as soon as the name is free"
+
+
+def test_a_group_that_is_recreated_again_and_again_is_not_available_since_its_first_failure() -> None:
+    cluster = settled(3)
+    down, crashing = "qwen-2-decode-0-0", "qwen-1-decode-0-1"
+    cluster.fail_to_pull(down)
+    cluster.note()
+    first = cluster.now
+    for waits in (0, 10, 20, 40):
+        cluster.now += timedelta(seconds=waits)
+        cluster.restart(crashing, 1)
+        cluster.act()
+        cluster.act()
+        cluster.start(lambda name: name not in (down, crashing), seconds=1)
+    cluster.restart(crashing, 1)
+    cluster.note()
+    group = next(one for one in told(cluster).groups if one.ordinal == 1)
+    assert group.reason == "WaitingForBackOff"
+    assert group.since is not None
+    assert cluster.now - first > timedelta(seconds=70)
+    assert first <= group.since <= first + timedelta(seconds=5)
