@@ -57,13 +57,3 @@ def condition(obj: Object, type_: str) -> Object | None:
     """The status condition of this type, or None."""
     conditions: list[Object] = field(obj, "status", "conditions") or []
     return next((one for one in conditions if one.get("type") == type_), None)
-
-
-def with_condition(conditions: list[Object], new: Object) -> list[Object]:
-    """The conditions with one of them set; its lastTransitionTime stays where its status does."""
-    old = next((one for one in conditions if one["type"] == new["type"]), None)
-    if old is None:
-        return [*conditions, new]
-    if old["status"] == new["status"] and "lastTransitionTime" in old:
-        new = {**new, "lastTransitionTime": old["lastTransitionTime"]}
-    return [new if one is old else one for one in conditions]

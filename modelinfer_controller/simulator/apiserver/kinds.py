@@ -183,11 +183,5 @@ class Kinds:
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         return self._kind_by_path.get((group, version, plural))
 
-    def of_object(self, api_version: str, kind: str) -> Kind | None:
-        """The kind that an object's own apiVersion and kind name."""
-        group, _, version = api_version.rpartition("/")
-        candidates = (one for one in self if (one.group, one.version, one.kind) == (group, version, kind))
-        return next(candidates, None)
-
     def __iter__(self) -> Iterator[Kind]:
         return iter(tuple(self._kind_by_path.values()))

@@ -1,7 +1,7 @@
 """etcd and the watch cache in one: the objects of each kind, one revision for all, a bounded history to watch."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -114,9 +114,6 @@ class Store:
         if collection is None:
             collection = self._collection_by_kind[kind_key] = Collection(compacted=self._first_revision)
         return collection
-
-    def collections(self) -> Iterator[tuple[KindKey, Collection]]:
-        yield from tuple(self._collection_by_kind.items())
 
     def get(self, kind_key: KindKey, key: Key) -> Stored | None:
         return self.collection(kind_key).objects.get(key)

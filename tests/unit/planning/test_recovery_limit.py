@@ -58,7 +58,7 @@ def test_what_waits_says_so_and_is_asked_for_again_at_once() -> None:
         world.finish(pod_name(ordinal))
     group = world.decide().groups[3]
     (waiting,) = group.recovery.delayed
-    assert (waiting.scope, waiting.due, waiting.is_backoff) == ("decode-0", world.now, False)
+    assert (waiting.scope, waiting.due, waiting.attempt, waiting.is_backoff) == ("decode-0", world.now, 1, False)
     assert not group.is_available
     assert group.record.recreations == {}
 
@@ -103,3 +103,13 @@ def test_of_one_group_as_many_instances_are_recreated_as_there_is_room_for() -> 
     assert [one.scope for one in group.recovery.delayed] == ["decode-3", "decode-4"]
     world.settle()
     assert all(pod.is_ready for pod in world.pods.values())
+
+
+def test_a_group_whose_recreations_wait_is_available_as_long_as_it_has_its_minimum() -> None:
+    world = World(a_spec(1, a_role(replicas=6), gang={"minRoleReplicas": {"decode": 1}}))
+    world.settle()
+    for instance in range(5):
+        world.finish(pod_name(0, instance=instance))
+    group = world.decide().groups[0]
+    assert len(group.recovery.delayed) == 2
+    assert group.is_available
