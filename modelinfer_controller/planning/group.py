@@ -79,7 +79,7 @@ class Group:
         record = self.record
         return frozenset(pod.uid for pod in self.own_pods if pod.incarnation < incarnation_due(pod.identity, record))
 
-    @property
+    @cached_property
     def exists(self) -> bool:
         """Whether it ever was, by what is left of it or what its record says."""
         return bool(self.live_pods) or is_recorded(self.record)
@@ -89,11 +89,11 @@ class Group:
         """Whether the same would be concluded at any other time."""
         return self.recovery.is_final and self.wake_at is None and not self.is_draining and self.move is None
 
-    @property
+    @cached_property
     def is_draining(self) -> bool:
         return any(pod.drain_deadline is not None for pod in self.live_pods if pod in self.shape)
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether its pods are just those that it is to have."""
         return len(self.pods) == self.shape.pod_count and all(
