@@ -1,5 +1,6 @@
 """Short ways to write the spec of a ModelInfer, as JSON. Whatever is left out is left to the defaults."""
 
+import copy
 from typing import Any
 
 Spec = dict[str, Any]
@@ -11,9 +12,9 @@ def pod_template(image: str, **spec: Any) -> Spec:
 
 
 def role(name: str, replicas: int, workers: int, template: Spec) -> Spec:
-    """A role all of whose pods are made from this template."""
+    """A role all of whose pods are made from this template, of which the workers have a copy."""
     made: Spec = {"name": name, "replicas": replicas, "workerReplicas": workers, "entryTemplate": template}
-    return {**made, "workerTemplate": template} if workers else made
+    return {**made, "workerTemplate": copy.deepcopy(template)} if workers else made
 
 
 def spec_of(replicas: int, *roles: Spec, template: Spec | None = None, **fields: Any) -> Spec:
