@@ -12,6 +12,7 @@ from typing import Any
 
 from modelinfer_controller.api import modelinfer
 from modelinfer_controller.api.names import ObjectName
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Observers, wire
@@ -143,6 +144,8 @@ class _Watcher:
 
 def _state(ordinal: int, found: Decision) -> str:
     group = found.groups[ordinal]
+    if group.is_draining:
+        return Reason.DRAINING
     if ordinal in found.update.removed:
         return "Removing"
     if ordinal in found.update.replaced and group.pods:

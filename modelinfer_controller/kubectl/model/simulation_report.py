@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import groupby
 
+from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import groups
 from modelinfer_controller.kubectl.model.simulation import ABSENT, AVAILABLE, Sample, Timeline
@@ -64,7 +65,7 @@ def _changes(before: Sample, seen: list[Sample]) -> Iterator[str]:
 
 def _words(states: list[tuple[str, str]]) -> Iterator[str]:
     """That it was taken down, and what it is in the end."""
-    if any(state == "Replacing" for state, _ in states[1:-1]):
-        yield "Replacing"
     state, revision = states[-1]
+    if state != Reason.DRAINING and any(each == "Replacing" for each, _ in states[1:-1]):
+        yield "Replacing"
     yield f"{state} at {revision}" if state == AVAILABLE else state

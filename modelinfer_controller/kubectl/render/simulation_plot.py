@@ -9,7 +9,7 @@ from modelinfer_controller.kubectl.model.simulation import ABSENT, AVAILABLE, Ti
 
 LEFT, TOP, WIDTH, ROW, GRAPH, LEGEND = 80, 40, 860, 22, 110, 200
 OLD, NEW, BUSY, BAD, INK, FAINT = "#7fa8d9", "#2e8b57", "#e3b341", "#c94c4c", "#24292f", "#d0d7de"
-PASSING = {"Replacing", "Removing", "CreatingPods", "WaitingForTermination", "Scheduling", "PodsNotReady"}
+PASSING = {"Replacing", "Removing", "Draining", "CreatingPods", "WaitingForTermination", "Scheduling", "PodsNotReady"}
 
 
 def plot(timeline: Timeline) -> str:

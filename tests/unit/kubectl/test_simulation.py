@@ -39,6 +39,18 @@ def test_a_rollout_keeps_to_the_budget_and_takes_its_time() -> None:
     assert surge.lowest_available == 4
 
 
+def test_a_drain_is_seen_before_its_group_is_replaced() -> None:
+    first, second = manifest(), manifest("vllm:v2")
+    for one in (first, second):
+        one.spec["template"]["drain"] = {"timeoutSeconds": 30}
+    told = simulation_of(play(first, second))
+    texts = [entry.text for entry in told.timeline]
+    begins = texts.index("group 3: Draining")
+    assert texts[begins + 1] == "group 3: PodsNotReady"
+    assert told.timeline[begins + 1].after - told.timeline[begins].after == 30
+    assert told.is_finished
+
+
 def test_a_failed_group_is_seen_and_comes_back() -> None:
     told = simulation_of(play(manifest(), failures=[GroupFailure(2, timedelta(minutes=5))]))
     texts = [entry.text for entry in told.timeline if entry.after >= 300]
