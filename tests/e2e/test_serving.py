@@ -42,3 +42,26 @@ def test_an_update_loses_no_request(user: RealUser) -> None:
     assert not before.items() & user.uids_of("mi").items()
     assert user.ask("mi-0-decode-0-0") == user.ask("mi-1-decode-0-0") == (200, "2")
     assert counts["failed"] == 0, counts
+
+
+def test_an_update_that_drains_loses_no_request_of_pods_that_end_at_once(user: RealUser) -> None:
+    """The pods have no grace of their own: the label that they lose first is all that keeps requests away from them."""
+
+    def version(message: str) -> object:
+        pod = template(container(message=message), grace=1)
+        drained = {"drain": {"timeoutSeconds": 5}}
+        return model("mi", role(workers=1, pod=pod), replicas=2, template=drained, **update(maxUnavailable=1))
+
+    user.apply(version("1"))
+    user.kubectl("apply", "-f-", input=json.dumps(front("mi", serving="true")))
+    user.wait_available("mi")
+    user.start_asking("asker", f"http://front.{user.namespace}:{PORT}/")
+    before = user.uids_of("mi")
+    began = time.monotonic()
+    user.apply(version("2"))
+    user.wait_available("mi", timeout=90)
+    counts = user.counts("asker")
+    print(f"2 groups of 2 pods drained and updated in {time.monotonic() - began:.1f} s; requests: {counts}")
+    assert not before.items() & user.uids_of("mi").items()
+    assert user.ask("mi-0-decode-0-0") == user.ask("mi-1-decode-0-0") == (200, "2")
+    assert counts["failed"] == 0, counts

@@ -64,14 +64,15 @@ def role(name: str = "decode", *, replicas: int = 1, workers: int = 0, pod: Mani
     return {**made, "workerTemplate": pod} if workers else made
 
 
-def front(model: str) -> Manifest:
-    """A Service, named front, of the entry pods of a ModelInfer."""
+def front(model: str, **labels: str) -> Manifest:
+    """A Service, named front, of the entry pods of a ModelInfer that have these labels of our domain."""
+    selector = {"name": model, "entry": "true", **labels}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "front"},
         "spec": {
-            "selector": {f"{DOMAIN}/name": model, f"{DOMAIN}/entry": "true"},
+            "selector": {f"{DOMAIN}/{label}": value for label, value in selector.items()},
             "ports": [{"port": PORT}],
         },
     }
