@@ -22,7 +22,8 @@ class RecreationRecord(WireStruct, frozen=True, omit_defaults=True):
     sentence, `cause`; it is read over.
 
     moved_from: the leaving nodes that the scope was handed over from. They stay here until they are schedulable again
-    or gone, so that nothing is moved twice for one cordon. A hand-over is no attempt.
+    or gone, so that nothing is moved twice for one cordon; then "" is here until the scope is well. A hand-over is no
+    attempt.
     """
 
     incarnation: int = 0

@@ -18,13 +18,16 @@ from modelinfer_controller.planning.observed import Owner
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import next_incarnation, replace_record
-from modelinfer_controller.planning.recovery_types import WHOLE_GROUP, scopes_of
+from modelinfer_controller.planning.recovery_types import RETURNED, WHOLE_GROUP, scopes_of
 from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
 from modelinfer_controller.planning.rollout_budget import RolloutBudget
 
 
 def forget_returned(group: Group, nodes: Nodes) -> Group:
-    """The group without marks of nodes that are schedulable again or gone: they may leave another time."""
+    """The group without marks of nodes that are schedulable again or gone: they may leave another time.
+
+    That it moves, and needs an extra group until it is available again, is remembered by RETURNED.
+    """
     recreations = group.record.recreations
     if not nodes.are_known or not any(one.moved_from for one in recreations.values()):
         return group
@@ -34,6 +37,7 @@ def forget_returned(group: Group, nodes: Nodes) -> Group:
 
 def _without(one: RecreationRecord, nodes: Nodes) -> RecreationRecord:
     still = tuple(node for node in one.moved_from if node in nodes.leaving)
+    still = still or (RETURNED,) if one.moved_from else ()
     return RecreationRecord(one.incarnation, one.attempt, one.at, one.is_complete, still)
 
 

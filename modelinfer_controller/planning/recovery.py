@@ -323,12 +323,14 @@ def _healthy(group: Group, triggers: Mapping[str, Sequence[Trigger]], now: datet
     healthy_at: list[datetime] = []
     for scope, one in group.record.recreations.items():
         since = _healthy_since(scope, group, now)
-        if not one.is_complete or scope in triggers or since is None or one.moved_from:
+        if not one.is_complete or scope in triggers or since is None or any(one.moved_from):
             continue
-        if not one.attempt or since + HEALTHY_PERIOD <= now:
+        # A hand-over is no attempt, and no back-off needs its record.
+        healthy_from = since + (HEALTHY_PERIOD if one.attempt else group.desired.min_ready)
+        if healthy_from <= now:
             healthy.add(scope)
         else:
-            healthy_at.append(since + HEALTHY_PERIOD)
+            healthy_at.append(healthy_from)
     return healthy, healthy_at
 
 

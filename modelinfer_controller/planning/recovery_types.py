@@ -13,6 +13,7 @@ from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.pod_view import PodView
 
 WHOLE_GROUP = "*"
+RETURNED = ""  # in a record's moved_from: in place of nodes that are schedulable again or gone
 TRIGGER_KINDS = ("deleted", "failed", "restarted")
 
 

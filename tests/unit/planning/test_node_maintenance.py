@@ -242,6 +242,22 @@ def test_a_group_whose_pods_land_there_again_is_not_moved_again_for_the_same_cor
     assert world.pods_on("node-3") == []
 
 
+def test_a_surge_stays_until_the_moved_group_is_available_though_the_node_came_back() -> None:
+    world = drained(max_unavailable=0, max_surge=1)
+    world.cordon("node-3")
+    for _ in range(4):
+        world.reconcile()
+        world.kubelet()
+        world.pass_time(1)
+    assert len(snapshot(world).available) == 6, "one group moves, and the extra one stands in for it"
+    world.uncordon("node-3")
+    world.reconcile()
+    assert len(snapshot(world).available) == 6
+    drain(world)
+    assert sorted(snapshot(world).available) == [0, 1, 2, 3, 4, 5]
+    assert all(record.recreations == {} for record in world.owner.records.values())
+
+
 # -- role instances ------------------------------------------------------------------------------------------------
 
 PAIR = (a_role("prefill", 2), a_role("decode", 2))
