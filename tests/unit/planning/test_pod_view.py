@@ -292,3 +292,10 @@ def test_of_several_ends_the_one_that_failed_is_named() -> None:
 @pytest.mark.parametrize("name", ["m-0-decode-0", "m-x-decode-0-0", "other-0-decode-0-0"])
 def test_a_pod_with_a_name_that_none_of_ours_has_has_no_view(name: str) -> None:
     assert view_pod("m", pod_of(container(), name=name)) is None
+
+
+def test_a_pod_in_another_state_that_says_the_same_is_told_from_one_that_does_not() -> None:
+    one, other = view(container(ready=True)), view(container(ready=True))
+    assert one is not other
+    assert one.says_same(other)
+    assert not one.says_same(view(container(1, ready=True)))

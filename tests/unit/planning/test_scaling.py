@@ -11,7 +11,9 @@ from modelinfer_controller.planning.actions import (
     PatchService,
     name_of,
 )
-from planning.world import World, a_role, a_spec, pod_name
+from modelinfer_controller.planning.memo import Memory
+from modelinfer_controller.planning.observed import children_by_group
+from planning.world import NAME, World, a_role, a_spec, pod_name
 
 
 def settled(*args: object, **kwargs: object) -> World:
@@ -216,3 +218,17 @@ def test_a_service_of_an_instance_that_is_gone_goes_and_one_of_a_worker_is_none_
     world.edit(roles=[a_role("decode", 1, workers=1)])
     world.settle()
     assert set(world.services) == {pod_name(0)}
+
+
+def test_children_are_found_by_ordinal_and_are_the_same_object_for_as_long_as_they_are_the_same() -> None:
+    world = settled(2, a_role(workers=1))
+    observed = world.observe()
+    found = children_by_group(NAME, observed.pods, observed.services.values(), observed.pod_groups)
+    assert sorted(found) == [0, 1]
+    assert [len(found[ordinal].pods) for ordinal in (0, 1)] == [2, 2]
+    memory = Memory()
+    first, again = (
+        children_by_group(NAME, observed.pods, observed.services.values(), observed.pod_groups, memory)
+        for _ in range(2)
+    )
+    assert all(again[ordinal] is first[ordinal] for ordinal in (0, 1))
