@@ -222,13 +222,9 @@ def test_a_service_of_an_instance_that_is_gone_goes_and_one_of_a_worker_is_none_
 
 def test_children_are_found_by_ordinal_and_are_the_same_object_for_as_long_as_they_are_the_same() -> None:
     world = settled(2, a_role(workers=1))
-    observed = world.observe()
-    found = children_by_group(NAME, observed.pods, observed.services.values(), observed.pod_groups)
-    assert sorted(found) == [0, 1]
-    assert [len(found[ordinal].pods) for ordinal in (0, 1)] == [2, 2]
+    pods, services = world.observe().pods, list(world.services.values())
+    found = children_by_group(NAME, pods, services, world.pod_groups)
+    assert {ordinal: len(found[ordinal].pods) for ordinal in sorted(found)} == {0: 2, 1: 2}
     memory = Memory()
-    first, again = (
-        children_by_group(NAME, observed.pods, observed.services.values(), observed.pod_groups, memory)
-        for _ in range(2)
-    )
+    first, again = (children_by_group(NAME, pods, services, world.pod_groups, memory) for _ in range(2))
     assert all(again[ordinal] is first[ordinal] for ordinal in (0, 1))
