@@ -126,6 +126,7 @@ class Writes:
         self, cache: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str, patch: Mapping[str, Any]
     ) -> None:
         guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
+        before = cache.informer.lister.get(ObjectName(owner.namespace, name))  # the watch may outrun the answer
         try:
             patched = await self._client.patch(cache.resource, owner.namespace, name, guarded)
         except (NotFound, Conflict, Invalid) as error:
@@ -133,8 +134,7 @@ class Writes:
                 raise
             return  # the cache will say so
         cache.expectations.written(patched)
-        cached = cache.informer.lister.get(patched.metadata.object_name)
-        if cached is not None and cached.metadata.resource_version == patched.metadata.resource_version:
+        if before is not None and before.metadata.resource_version == patched.metadata.resource_version:
             raise MetadataRemoved(f"{cache.resource.kind} {name}", "what was patched")
 
     async def _delete(self, cache: OwnedCache[T], owner: OwnerIdentity, name: str, uid: str) -> None:
