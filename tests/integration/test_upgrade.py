@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -11,10 +12,18 @@ import pytest
 from controller_process import ACCOUNT, NAMESPACE, install, wait_until_served
 from controlplane import ControlPlane, Settings
 from controlplane.processes import spawn
-from models import model, role
+from models import DOMAIN, model, role
 from running_command import RunningCommand
 from user import User
 
+# What the first release did not know.
+LIFE = {
+    "minReadySeconds": 1,
+    "progressDeadlineSeconds": 600,
+    "paused": True,
+    "rolloutStrategy": {"rollingUpdateConfiguration": {"onFailure": "Rollback"}},
+    "template": {"drain": {"timeoutSeconds": 30}, "startupPolicy": "EntryReady"},
+}
 FIRST_RELEASE = Path(__file__).parent / "releases" / "0.1.0.tar.gz"
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
@@ -62,6 +71,7 @@ def test_an_upgrade_from_the_first_release_restarts_no_pod(cluster: ControlPlane
         former.terminate()
         former.wait(timeout=30)
     before, revisions = user.uids, set(user.revisions)
+    versions = {name: pod["metadata"]["resourceVersion"] for name, pod in user.pods.items()}
     assert before
 
     install(cluster, MANIFESTS / "crd")
@@ -72,6 +82,14 @@ def test_an_upgrade_from_the_first_release_restarts_no_pod(cluster: ControlPlane
         user.wait_settled("mi")
         assert user.uids.items() >= before.items()
         assert set(user.revisions) == revisions
+        assert (
+            versions.items() <= {name: pod["metadata"]["resourceVersion"] for name, pod in user.pods.items()}.items()
+        ), "the upgrade has patched pods"
+        user.kubectl("patch", "modelinfer", "mi", "--type=merge", "-p", json.dumps({"spec": LIFE}))
+        user.wait_settled("mi")
+        assert user.uids.items() >= before.items(), "none of the fields of a group's life restarts a pod"
+        mine = [pod["metadata"]["labels"] for name, pod in user.pods.items() if name.startswith("mi-")]
+        assert [labels.get(f"{DOMAIN}/serving") for labels in mine] == ["true"] * 4
     finally:
         present.end()
         user.close()
