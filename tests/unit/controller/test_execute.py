@@ -23,13 +23,14 @@ from modelinfer_controller.planning.actions import (
     CreateService,
     DeletePod,
     GroupPlan,
+    PatchPodMetadata,
     Plan,
     group_of,
 )
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.desired import identity_of
 from modelinfer_controller.planning.observed import Observed, Owner
-from modelinfer_controller.planning.pod_identity import PodIdentity
+from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.simulator.faults.transport import Faults, Rates
 from tests.unit.controller.conftest import NAMESPACE, Shell
 
@@ -252,3 +253,26 @@ async def test_each_group_has_its_service_before_its_pods_and_waits_for_no_other
     assert min(pods) < max(services), "a group waited for another"
     for group in range(40):
         assert done.index((CreateService, group)) < done.index((CreatePod, group))
+
+
+async def test_a_patch_whose_watch_event_outruns_its_answer_is_not_taken_for_undone(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await shell.model_infer()
+    passes = Passes(shell)
+    await passes.carry_out(stored)
+    await shell.sleep(1)
+    pod = (await shell.client.list_all(PODS, NAMESPACE)).items[0]
+    send = shell.client.patch
+
+    async def answered_late(*arguments: object, **options: object) -> object:
+        answer = await send(*arguments, **options)  # type: ignore[arg-type]
+        await shell.sleep(1)
+        return answer
+
+    monkeypatch.setattr(shell.client, "patch", answered_late)
+    identity = parse_pod_name("demo", pod.metadata.name)
+    assert identity is not None
+    patch = PatchPodMetadata(identity, pod.metadata.name, pod.metadata.uid, {"new": "label"})
+    await Writes(shell.client, shell.caches).perform(patch, identity_of(owner_of(stored)))
+    assert (await shell.client.list_all(PODS, NAMESPACE)).items[0].metadata.labels["new"] == "label"
