@@ -93,7 +93,11 @@ def _resolve_update(observed: Observed, stored: Sequence[Revision], taken: Itera
     scheduler = gang.choose_scheduler(owner, observed.gang_support, observed.revisions)
     counts = {role.name: role.replicas for role in owner.spec.template.roles}
     payload = revision.payload_of_spec(owner.spec_json, scheduler)
-    return revision.resolve(owner.name, payload, stored, taken, counts)
+    resolved = revision.resolve(owner.name, payload, stored, taken, counts)
+    if resolved.is_stored or resolved.template.role_replicas:
+        return resolved
+    # One that somebody has deleted and that is worked out again: how many instances it had is not in its hash.
+    return replace(resolved, template=resolved.template.model_copy(update={"role_replicas": counts}))
 
 
 def _current_revision(observed: Observed, update: Revision) -> Revision:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from modelinfer_controller.planning.conditions import Facts
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.group_phase import group_phase
 from modelinfer_controller.planning.memo import Memory, memoized
@@ -23,6 +24,7 @@ def test_what_is_said_of_a_group_at_rest_is_what_would_be_found_anew() -> None:
     for ordinal in range(3):
         assert group_phase(known, ordinal) == group_phase(anew, ordinal) == "available"
         assert known.is_available(ordinal)
+        assert Facts(known, {}).is_available(ordinal) is Facts(anew, {}).is_available(ordinal) is True
         assert known.revision_name(ordinal) == anew.revision_name(ordinal)
     assert status_of(known, {}) == status_of(anew, {})
     world.unready(pod_name(1))

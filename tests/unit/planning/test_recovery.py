@@ -19,6 +19,7 @@ from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, DeletePod, PatchPodMetadata
 from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.memo import Memory
 from planning.world import World, a_role, a_spec, pod_name
 
 ROLES = (a_role("decode", 2, workers=2), a_role("router", 1))
@@ -443,3 +444,17 @@ def test_an_instance_that_stands_beyond_one_that_could_not_be_made_is_known_to_b
     world.reserved.clear()
     world.settle()
     assert (world.record(0).instances, world.record(0).beyond) == ({"decode": 3}, ())
+
+
+def test_the_update_revision_that_somebody_deleted_is_stored_again_with_the_replicas_of_its_roles() -> None:
+    world = World(a_spec(1, a_role("decode", 2)))
+    world.settle()
+    (name,) = world.revisions
+    before = world.revisions[name].data
+    del world.revisions[name]
+    world.memory = Memory()  # by a process that has just started
+    (restored,) = world.plan().revisions
+    assert isinstance(restored, CreateRevision)
+    assert (restored.revision.name, dict(restored.revision.template.role_replicas)) == (name, {"decode": 2})
+    world.settle()
+    assert bytes(world.revisions[name].data) == bytes(before)
