@@ -42,12 +42,6 @@ T = TypeVar("T", bound=KubeObject)
 NO_INDEXERS: Indexers[Any] = {}
 BY_CONTROLLER = "controller"  # index: the UID of the controller reference
 BY_NODE = "node"  # index of pods: the name of their node
-BY_NAME_LABEL = "name-label"  # index: (namespace, value of our name label)
-
-
-def by_name_label(obj: KubeObject) -> Iterable[Hashable]:
-    name = obj.metadata.labels.get(well_known.NAME)
-    return () if name is None else ((obj.metadata.namespace, name),)
 
 
 def by_node(pod: Pod) -> Iterable[Hashable]:
@@ -73,10 +67,6 @@ class OwnedCache(Generic[T]):
     def of(self, owner_uid: str) -> list[T]:
         """What the owner controls, own writes included."""
         return self.expectations.overlay(owner_uid, self.informer.store.by_index(BY_CONTROLLER, owner_uid))
-
-    def labelled(self, namespace: str, owner: str) -> Sequence[T]:
-        """What has the owner's name as label, whoever controls it."""
-        return self.informer.store.by_index(BY_NAME_LABEL, (namespace, owner))
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ def build_caches(
 ) -> Caches:
     """namespaces: those to watch, or none for all. on_support_changed(): told when an optional kind comes or goes."""
     factory = SharedInformerFactory(client, random=random, namespaces=namespaces)
-    indexers = {BY_CONTROLLER: by_controller_uid, BY_NAME_LABEL: by_name_label}
+    indexers = {BY_CONTROLLER: by_controller_uid}
 
     def children(resource: Resource[T], more: Indexers[Any] = NO_INDEXERS) -> OwnedCache[T]:
         informer = factory.informer(

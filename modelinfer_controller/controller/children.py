@@ -148,7 +148,11 @@ class Children:
     def __init__(self, caches: Caches) -> None:
         self._pods = KindIndex(caches.pods, _pod_ordinal)
         self._services = KindIndex(caches.services, service_ordinal)
-        self._revisions = KindIndex(caches.revisions, lambda owner, name: None)
+        # Of these, which belong to no group, only whose names others have taken.
+        self._ungrouped: tuple[KindIndex[Any], ...] = (
+            KindIndex(caches.revisions, lambda owner, name: None),
+            KindIndex(caches.disruption_budgets, lambda owner, name: None),
+        )
         self._pod_groups = {
             scheduler: KindIndex(owned, pod_group_ordinal) for scheduler, owned in caches.pod_groups.items()
         }
@@ -174,7 +178,7 @@ class Children:
     def others(self, owner: Owner) -> Mapping[str, Iterable[KubeObject]]:
         """By Kubernetes kind: objects with the owner's name as label that it does not control."""
         by_kind: dict[str, list[KubeObject]] = {}
-        for index in (*self._grouped(), self._revisions):
+        for index in (*self._grouped(), *self._ungrouped):
             if found := list(index.others(owner)):
                 by_kind.setdefault(index.kind, []).extend(found)  # both APIs' PodGroups are of one kind
         return by_kind

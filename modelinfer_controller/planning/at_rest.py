@@ -119,6 +119,7 @@ def is_at_rest(group: Group, needs: Needs | None) -> bool:
     return (
         needs is not None
         and group.is_available
+        and bool(group.live_pods)  # a status counts it as one that has pods
         and group.is_final
         and needs.is_final
         and not needs.plan.steps

@@ -6,6 +6,7 @@ from modelinfer_controller.planning.conditions import Facts
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.group_phase import group_phase
 from modelinfer_controller.planning.memo import Memory, memoized
+from modelinfer_controller.planning.observed import GangSupport
 from modelinfer_controller.planning.status import status_of
 from planning.world import World, a_role, a_spec, pod_name
 
@@ -29,6 +30,18 @@ def test_what_is_said_of_a_group_at_rest_is_what_would_be_found_anew() -> None:
     assert status_of(known, {}) == status_of(anew, {})
     world.unready(pod_name(1))
     assert sorted(world.decide().active) == [1]
+
+
+def test_a_group_that_has_services_or_pod_groups_and_is_to_have_no_pods_is_not_counted_as_one_with_pods() -> None:
+    world = World(a_spec(2, a_role(replicas=1), gang={}), gang_support=GangSupport(kubernetes=True))
+    world.settle()
+    world.edit(roles=[a_role(replicas=0)])
+    world.settle()
+    world.settle()
+    assert world.pods == {}
+    assert len(world.pod_groups) == 2
+    assert (world.status.replicas, world.status.updated_replicas) == (0, 0)
+    assert status_of(world.decide(), {}) == status_of(decide(replace(world.observe(), memory=Memory()), world.now), {})
 
 
 def test_a_result_is_used_again_for_a_tuple_of_the_same_objects_and_for_no_other() -> None:
