@@ -124,7 +124,8 @@ class Group:
 
 def is_recorded(record: GroupRecord) -> bool:
     """Whether the group was seen whole, is being recreated, or is suspended; else it may never have been."""
-    return any(record.instances.values()) or bool(record.recreations or record.suspended or record.beyond)
+    was_recreated = any(one.incarnation for one in record.recreations.values())  # else it was only moved off a node
+    return any(record.instances.values()) or was_recreated or bool(record.suspended or record.beyond)
 
 
 def evaluated(group: Group, recovery: Recovery, now: datetime) -> Group:

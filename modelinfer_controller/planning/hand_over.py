@@ -7,7 +7,7 @@ deleted, so it goes on where it was after any crash. What is drained first is dr
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelinfer_controller.api.modelinfer import NodeDrainPolicy, RecoveryPolicy
 from modelinfer_controller.api.status import GroupRecord, RecreationRecord
@@ -21,6 +21,11 @@ from modelinfer_controller.planning.recovery import next_incarnation, replace_re
 from modelinfer_controller.planning.recovery_types import RETURNED, WHOLE_GROUP, scopes_of
 from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
 from modelinfer_controller.planning.rollout_budget import RolloutBudget
+
+# `kubectl drain` tries a refused eviction again after 5 s, by the pod's name and whoever bears it then. So a name stays
+# free for longer than that, or the drain would go on for ever about the new pod, which is healthy.
+# source: k8s.io/kubectl, pkg/drain, evictPods
+NAME_STAYS_FREE = timedelta(seconds=7)
 
 
 def forget_returned(group: Group, nodes: Nodes) -> Group:
@@ -160,9 +165,24 @@ def _begun(group: Group, scope: str, nodes: Iterable[str], now: datetime) -> Gro
     last = group.record.recreations.get(scope, RecreationRecord())
     incarnation = max(next_incarnation(scope, group), last.incarnation + 1)
     marks = tuple(sorted({*last.moved_from, *nodes}))
-    move = RecreationRecord(incarnation, last.attempt, last.at, is_complete=False, moved_from=marks)
+    move = RecreationRecord(incarnation, last.attempt, now, is_complete=False, moved_from=marks)
     record: GroupRecord = replace_record(group.record, {**group.record.recreations, scope: move})
     return evaluated(group, replace(group.recovery, record=record), now)
+
+
+def taken_down_for_both(group: Group, goal: str, nodes: Nodes, now: datetime) -> GroupRecord:
+    """The record of a group that leaves a node and its revision at once: a mark without an incarnation of its own."""
+    marks = tuple(sorted({pod.node for pod in group.live_pods if pod.node in nodes.leaving}))
+    return GroupRecord(revision=goal, recreations={WHOLE_GROUP: RecreationRecord(at=now, moved_from=marks)})
+
+
+def scopes_kept_free(group: Group, now: datetime) -> Mapping[str, datetime]:
+    """Scopes that have just been moved, and until when nothing is made there."""
+    return {
+        scope: one.at + NAME_STAYS_FREE
+        for scope, one in group.record.recreations.items()
+        if one.moved_from and not one.is_complete and one.at is not None and now < one.at + NAME_STAYS_FREE
+    }
 
 
 def is_moving(group: Group) -> bool:

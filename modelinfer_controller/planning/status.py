@@ -7,6 +7,7 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure, GroupRecord, ModelInfer, ModelInferStatus
 from modelinfer_controller.api.validation import Violation
+from modelinfer_controller.planning.actions import DeletePod
 from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.conditions import (
     AVAILABLE,
@@ -20,7 +21,9 @@ from modelinfer_controller.planning.conditions import (
 )
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group, is_recorded
+from modelinfer_controller.planning.hand_over import taken_down_for_both
 from modelinfer_controller.planning.records import packed
+from modelinfer_controller.planning.replacement import OnLeavingNode
 from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_of
 
 
@@ -102,8 +105,11 @@ def _recorded(decision: Decision) -> dict[str, GroupRecord]:
 def _records(decision: Decision) -> Iterator[tuple[int, GroupRecord]]:
     """What each group that is not at rest is meant to be. One that never was whole says all there is by itself."""
     replaced = set(decision.update.replaced)
+    deleted = {plan.ordinal for plan in decision.plan.groups if any(isinstance(one, DeletePod) for one in plan.actions)}
     for ordinal, group in decision.active.items():
-        if ordinal in replaced:
+        if ordinal in replaced & deleted and isinstance(decision.update.reasons[ordinal][-1], OnLeavingNode):
+            yield ordinal, taken_down_for_both(group, decision.rules.goal, decision.observed.nodes, decision.now)
+        elif ordinal in replaced:
             yield ordinal, GroupRecord(revision=decision.rules.goal)
         elif decision.owner.spec.suspend:
             if is_recorded(group.stored_record) or group.live_pods:

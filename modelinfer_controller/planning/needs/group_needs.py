@@ -9,12 +9,14 @@ from modelinfer_controller.api import names
 from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.planning.actions import Action, GroupPlan
 from modelinfer_controller.planning.group import Group, is_recorded
+from modelinfer_controller.planning.hand_over import scopes_kept_free
 from modelinfer_controller.planning.needs import pods
 from modelinfer_controller.planning.needs.creation_order import leaders_and_followers, missing_now
 from modelinfer_controller.planning.needs.pod_groups import pod_group_actions, pod_group_deletions
 from modelinfer_controller.planning.needs.removal import remove
 from modelinfer_controller.planning.needs.services import Reserved, service_actions, service_deletions, service_name
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
+from modelinfer_controller.planning.recovery_types import scopes_of
 
 PODS_PER_PASS = 2048  # of one group: what a pass carries out at most
 
@@ -33,7 +35,12 @@ def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
     if not group.revision.payload:
         return _lost_revision(group)
     before_pods, is_gated = pod_group_actions(group, reserved)
-    missing = missing_now(group, PODS_PER_PASS)
+    kept_free = scopes_kept_free(group, now)
+    missing = [
+        identity
+        for identity in missing_now(group, PODS_PER_PASS)
+        if not kept_free or kept_free.keys().isdisjoint(scopes_of(identity))
+    ]
     taken = {
         identity: by
         for identity in missing
@@ -47,7 +54,7 @@ def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
     going = (*pods.deletions(group), *chain.from_iterable(one.actions for one in surplus))
     steps = (before_pods, list(services), [*going, *pods.repairs(group), *leaders], followers)
     drains = [one.wake_at for one in surplus if one.wake_at is not None]
-    wakes = [*drains, *([group.wake_at] if group.wake_at is not None else [])]
+    wakes = [*drains, *kept_free.values(), *([group.wake_at] if group.wake_at is not None else [])]
     moves_now = group.move is not None and group.removal is None
     needs_record = bool(group.recovery.recreations) or moves_now or _shrinks(group)
     is_recreating = any(not one.is_complete for one in group.record.recreations.values())

@@ -161,7 +161,7 @@ def test_a_group_due_for_both_is_replaced_once_and_goes_to_the_update_revision()
         for name, uid in world.uids().items():
             made[name] = made.get(name, 0) + (known.get(name) != uid)
         known |= world.uids()
-        if not decided.actions and not moved:
+        if not decided.actions and not moved and decided.wake_at is None:
             break
         world.pass_time(1)
     assert world.groups() == {ordinal: {"v2"} for ordinal in range(6)}
@@ -195,6 +195,23 @@ def test_an_update_that_is_down_to_its_budget_leaves_none_for_a_drain() -> None:
     assert taken(world) == set()
     assert drain(world) == 1
     assert world.groups() == {o: {"v1"} if o < 3 else {"v2"} for o in range(6)}
+
+
+@pytest.mark.parametrize("image", ["v1", "v2"])
+def test_a_name_stays_free_until_kubectl_drain_has_tried_again(image: str) -> None:
+    world = drained(max_unavailable=1)
+    world.cordon("node-3")
+    world.edit(image=image)
+    world.reconcile()
+    world.kubelet()
+    for _ in range(6):
+        world.pass_time(1)
+        world.reconcile()
+        assert not [name for name in world.pods if name.startswith("m-5-")]
+    world.pass_time(1)
+    world.reconcile()
+    assert {name for name in world.pods if name.startswith("m-5-")} == {pod_name(5, index=k) for k in range(4)}
+    assert world.groups()[5] == {image}
 
 
 # -- no flapping ---------------------------------------------------------------------------------------------------
@@ -504,6 +521,7 @@ def test_an_instance_waits_until_the_one_before_is_ready_again() -> None:
     world.cordon("node-2")
     world.reconcile()
     world.kubelet()  # it is gone
+    world.pass_time(7)
     world.reconcile()  # it is made again
     assert deleted(world) == set()
     waits = world.decide().update.moves_waiting
