@@ -51,7 +51,7 @@ async def test_apply_get_scale_and_delete(kubectl: Kubectl) -> None:
     assert "scaled" in await kubectl("scale", "mi/deepseek-pd", "--replicas=3")
 
     head, row = (await kubectl("get", "mi")).splitlines()
-    assert head.split() == ["NAME", "REPLICAS", "AVAILABLE", "UPDATED", "AGE"]
+    assert head.split() == ["NAME", "REPLICAS", "AVAILABLE", "UPDATED", "REASON", "AGE"]
     assert row.split()[:2] == ["deepseek-pd", "3"]
 
     await kubectl("delete", "mi", "deepseek-pd")
