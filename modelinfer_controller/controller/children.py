@@ -46,8 +46,11 @@ class KindIndex(Generic[T]):
         cache.informer.add_event_handler(self)
 
     def take_changed(self, owner: Owner) -> set[int]:
-        """Ordinals of which an object has changed since the last call."""
-        return self._changed.pop(owner.metadata.uid, set())
+        """Ordinals of which an object has changed since the last call; at the first call, all that there are."""
+        uid = owner.metadata.uid
+        changed = self._changed.get(uid)
+        self._changed[uid] = set()
+        return changed if changed is not None else set(self._by_owner.get(uid, ()))
 
     def own_writes(self, owner: Owner) -> Mapping[int, Names]:
         """By ordinal, names of the objects that were written and that the cache may not show yet."""
@@ -93,7 +96,7 @@ class KindIndex(Generic[T]):
             self._by_label.setdefault(label, {}).setdefault(_uid(controller), {})[name] = None
         if controller is not None and (ordinal := self._ordinal_of(controller.name, name.name)) is not None:
             self._by_owner.setdefault(controller.uid, {}).setdefault(ordinal, {})[name] = None
-            self._changed.setdefault(controller.uid, set()).add(ordinal)
+            self._note_change(controller.uid, ordinal)
 
     def _remove(self, obj: T) -> None:
         name, controller = obj.metadata.object_name, obj.metadata.controller
@@ -101,7 +104,12 @@ class KindIndex(Generic[T]):
             _discard(self._by_label, label, _uid(controller), name)
         if controller is not None and (ordinal := self._ordinal_of(controller.name, name.name)) is not None:
             _discard(self._by_owner, controller.uid, ordinal, name)
-            self._changed.setdefault(controller.uid, set()).add(ordinal)
+            self._note_change(controller.uid, ordinal)
+
+    def _note_change(self, owner_uid: str, ordinal: int) -> None:
+        """For owners that are observed alone: those of others, and what goes after its owner, would stay for ever."""
+        if (changed := self._changed.get(owner_uid)) is not None:
+            changed.add(ordinal)
 
     def forget(self, owner_uid: str) -> None:
         self._changed.pop(owner_uid, None)

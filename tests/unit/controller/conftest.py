@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest_asyncio
 
+from modelinfer_controller.api import validation
+from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import wire
 from modelinfer_controller.kube.client import Client
+from modelinfer_controller.planning.observed import Owner
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
 CRD = Path(__file__).parents[3] / "manifests" / "crd" / "modelinfers.yaml"
@@ -24,6 +27,12 @@ def spec(replicas: int = 1, workers: int = 1) -> dict[str, Any]:
     template = {"spec": {"containers": [{"name": "server", "image": "inference:1"}]}}
     role = {"name": "decode", "entryTemplate": template, "workerReplicas": workers, "workerTemplate": template}
     return {"replicas": replicas, "template": {"roles": [role]}}
+
+
+def owner_of(stored: ModelInfer) -> Owner:
+    decoded = validation.decode(bytes(stored.spec), stored.metadata.name)
+    assert isinstance(decoded, ModelInferSpec)
+    return Owner(stored.metadata, decoded, bytes(stored.spec), stored.status)
 
 
 class Shell:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelinfer_controller.api import validation, well_known
+from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod, Service
-from modelinfer_controller.api.modelinfer import ModelInferSpec
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.execute import Executor
 from modelinfer_controller.controller.pacing import REFUSALS_PER_PASS, Pacing, PassPacing
@@ -29,18 +28,12 @@ from modelinfer_controller.planning.actions import (
 )
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.desired import identity_of
-from modelinfer_controller.planning.observed import Observed, Owner
+from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.simulator.faults.transport import Faults, Rates
-from tests.unit.controller.conftest import NAMESPACE, Shell
+from tests.unit.controller.conftest import NAMESPACE, Shell, owner_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def owner_of(stored: ModelInfer) -> Owner:
-    decoded = validation.decode(bytes(stored.spec), stored.metadata.name)
-    assert isinstance(decoded, ModelInferSpec)
-    return Owner(stored.metadata, decoded, bytes(stored.spec), stored.status)
 
 
 def plan_from_nothing(stored: ModelInfer, deferred: tuple[int, ...] = ()) -> Plan:
