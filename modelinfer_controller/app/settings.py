@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from modelinfer_controller.api.duration import Duration
 from modelinfer_controller.app.metrics.scope import HistogramScope
+from modelinfer_controller.kube.inflight import MAX_IN_FLIGHT
 from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 
 ENVIRONMENT_PREFIX = "MODELINFER_CONTROLLER_"
@@ -73,7 +74,9 @@ class Settings(BaseModel):
     workers: int = Field(
         256, ge=1, le=4096, description="How many ModelInfers are reconciled at the same time, of one namespace half."
     )
-    max_in_flight: int = Field(64, ge=1, le=1024, description="How many writes may be under way, but for statuses.")
+    max_in_flight: int = Field(
+        MAX_IN_FLIGHT, ge=1, le=1024, description="How many writes may be under way, but for statuses."
+    )
     leaving_taint: Names = Field(
         LEAVING_TAINTS,
         description="The key of a taint that says that a node leaves, may be given several times; nodes that are "

@@ -21,7 +21,7 @@ from modelinfer_controller.kube.backoff import Random
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.controller import Controller, ReconcileObserver, ignore_reconcile
-from modelinfer_controller.kube.inflight import FairLimiter
+from modelinfer_controller.kube.inflight import MAX_IN_FLIGHT, FairLimiter
 from modelinfer_controller.kube.workqueue import WorkQueue
 from modelinfer_controller.kube.workqueue.metrics import WorkQueueMetrics
 from modelinfer_controller.kube.workqueue.rate_limiter import ItemExponentialBackoff
@@ -69,7 +69,7 @@ def wire(  # noqa: PLR0913 # what the composition root decides
     random: Random,
     namespaces: Sequence[str] = (),
     workers: int = 256,
-    max_in_flight: int = 64,
+    max_in_flight: int = MAX_IN_FLIGHT,
     leaving_taints: Collection[str] = LEAVING_TAINTS,
     processor_time: Callable[[], float] = lambda: 0.0,
     observers: Observers = Observers(),

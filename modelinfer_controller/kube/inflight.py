@@ -9,6 +9,7 @@ from types import TracebackType
 Flow = tuple[str, str]
 """Whose request it is: a namespace, and the object in it that the request is made for."""
 
+MAX_IN_FLIGHT = 64  # writes under way by default, but for statuses
 SLOW_AFTER = 0.5  # seconds: what a request may take on an idle server
 MAX_SLOW_AFTER = 5.0
 SLOW_FACTOR = 4.0  # times what requests usually take, on a busy one
