@@ -139,7 +139,7 @@ class Client:
         request = _with_body("PUT", resource.path(namespace, name, subresource), body)
         return await self._object("update", resource, request, subresource)
 
-    async def patch(  # noqa: PLR0913 # the parameters of a watch
+    async def patch(  # noqa: PLR0913 # the parameters of a patch
         self,
         resource: Resource[T],
         namespace: str | None,

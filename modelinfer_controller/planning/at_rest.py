@@ -93,7 +93,7 @@ def active_ordinals(observed: Observed, at_rest: AtRest) -> list[int]:
     """Every other ordinal of which there is anything: children or a record. In order."""
     children = observed.children
     found = [ordinal for ordinal in children if ordinal not in at_rest.groups]
-    found += known_records(observed).keys() - children.keys()
+    found += at_rest.records.keys() - children.keys()
     return sorted(found)
 
 

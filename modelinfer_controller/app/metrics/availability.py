@@ -1,6 +1,6 @@
 """For how long groups were available, and for how long they were not, by reason: in group-seconds, which only grow."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ class AvailabilityTimer:
 
     counted_until: float
     available_seconds: float = 0.0
-    unavailable_seconds: Counter[str] = field(default_factory=Counter)
+    unavailable_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def advance(self, facts: Facts, now: float) -> None:
         """Count the time since the last call for what `facts` say, which held until now."""
@@ -29,7 +29,7 @@ class AvailabilityTimer:
         unavailable = unavailable_by_reason(facts)
         self.available_seconds += elapsed * (facts.decision.budget.replicas - sum(unavailable.values()))
         for reason, count in self.bounded(unavailable).items():
-            self.unavailable_seconds[reason] += elapsed * count  # type: ignore[assignment]
+            self.unavailable_seconds[reason] += elapsed * count
 
     def bounded(self, by_reason: Mapping[str, int]) -> Mapping[str, int]:
         """With reasons beyond the first MAX_REASONS under one name."""

@@ -12,7 +12,8 @@ class Metrics:
     """Gauges that are only worth reading when somebody asks are set by refreshers, just before."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # of the whole process: they double what counts, and nobody asks for them
+        # Of the whole process: such series double what counts, and nobody asks for them.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library declares no types for it
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
