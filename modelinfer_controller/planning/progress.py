@@ -1,4 +1,4 @@
-"""The clock of progressDeadlineSeconds: it tells an update that goes on from one that has failed.
+"""The clock of progressDeadlineSeconds: whether an update goes on or has failed.
 
 source: Deployment, pkg/controller/deployment/progress.go, with groups for pods; the clock is in the status and not in a
 condition's times, which messages move.

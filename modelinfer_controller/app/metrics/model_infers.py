@@ -1,4 +1,4 @@
-"""What no other controller tells: the state of each ModelInfer's groups, and what its users wait for.
+"""What no other controller reports: the state of each ModelInfer's groups, and what its users wait for.
 
 The series of a ModelInfer go when it goes. At most `max_objects` have any; how many do without says
 modelinfer_objects_without_metrics.

@@ -1,4 +1,4 @@
-"""How long a pod's start takes, by phase, as its status tells when it becomes ready."""
+"""How long a pod's start takes, by phase, as its status shows when it becomes ready."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime

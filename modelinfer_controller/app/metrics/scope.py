@@ -1,4 +1,4 @@
-"""How far the histograms of ModelInfers tell them apart.
+"""Whether histograms have series for each ModelInfer, for all together, or none.
 
 A module of its own: whoever reads settings needs no metrics.
 """

@@ -1,4 +1,4 @@
-"""What differs between two specs, by role, with the fields that shape a pod told from those that restart nothing."""
+"""What differs between two specs, by role, with the fields that shape a pod apart from those that restart nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

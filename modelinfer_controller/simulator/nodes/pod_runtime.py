@@ -1,4 +1,4 @@
-"""The life of one pod on its node, as a machine that is told the time: which step comes next, and when."""
+"""The life of one pod on its node, as a machine that is given the time: which step comes next, and when."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
