@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from controlplane import ControlPlane
-from models import model
+from models import model, update
 from real_user import NODE_TO_BREAK, ON_NODE_TO_BREAK, TO_BREAK, RealUser, container_processes
+from user import is_ready as is_pod_ready
+from user import label
 from watched import Object
 from workloads import PORT, container, front, role, template
 
@@ -81,6 +83,51 @@ def test_a_node_is_drained_under_load_and_no_request_is_lost(user: RealUser, nod
     print(f"{node} drained and 2 pods recreated elsewhere in {time.monotonic() - began:.1f} s; requests: {counts}")
     assert node not in {node_of(user.pods[name]) for name in before}
     assert counts["failed"] == 0, counts
+
+
+def test_a_drain_hands_groups_over_one_at_a_time_and_no_request_is_lost(user: RealUser, node: str) -> None:
+    """Pods that end at once, of groups that are all on the node: label and budget are all that keeps them serving."""
+    there = template(affinity=RATHER_THERE, tolerations=TOLERATES, grace=1)
+    drained = {"drain": {"timeoutSeconds": 4}}
+    hands_over = {"nodeDrainPolicy": "HandOver", "recoveryPolicy": "InferGroupRecreate"}
+    user.apply(model("mi", role(workers=1, pod=there), replicas=3, template=drained, **hands_over, **update()))
+    user.kubectl("apply", "-f-", input=json.dumps(front("mi", serving="true")))
+    user.wait_available("mi")
+    before = user.uids_of("mi")
+    assert {node_of(user.pods[name]) for name in before} == {node}
+    user.start_asking("asker", f"http://front.{user.namespace}:{PORT}/")
+    began = time.monotonic()
+    # Evicts by name until the budget lets it or the name is free: it ends by itself when the last group has moved.
+    user.control_plane.kubectl("drain", node, "--pod-selector=modelinfer.volcano.sh/name=mi", "--timeout=180s")
+    drained_after = time.monotonic() - began
+    user.wait_recreated("mi", before, set(before))
+    counts = user.counts("asker")
+    print(f"3 groups of 2 pods handed over, {node} drained in {drained_after:.1f} s; requests: {counts}")
+    assert node not in {node_of(user.pods[name]) for name in before}
+    assert all(len(uids_seen(user, name)) == 2 for name in before), "a pod was moved twice"
+    assert lowest_available(user, before) == 2
+    assert counts["failed"] == 0, counts
+
+
+def uids_seen(user: RealUser, name: str) -> set[str]:
+    return {change.object["metadata"]["uid"] for change in user.watch("pods").changes if change.name == name}
+
+
+def lowest_available(user: RealUser, pods: Iterable[str]) -> int:
+    """The fewest groups of these pods that were whole, from the time on when all were: each pod ready and serving."""
+    pods, serving, lowest = set(pods), set[str](), None
+    for change in user.watch("pods").changes:
+        serves = change.type != "DELETED" and is_pod_ready(change.object) and label(change.object, "serving") == "true"
+        (serving.add if serves else serving.discard)(change.name)
+        if lowest is not None or pods <= serving:
+            whole = {group_of(pod) for pod in pods} - {group_of(pod) for pod in pods - serving}
+            lowest = min(len(whole), lowest if lowest is not None else len(whole))
+    assert lowest is not None, "they were never all ready"
+    return lowest
+
+
+def group_of(pod: str) -> str:
+    return pod.rsplit("-", 3)[0]
 
 
 def both_fronts() -> Object:

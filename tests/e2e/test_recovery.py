@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import datetime
 
 import pytest
 from models import model
 from real_user import RealUser, restarts
+from watched import Object
 from workloads import PORT, container, role, template
 
 SIDECAR_PORT = 8081
@@ -149,6 +151,30 @@ def test_a_sidecar_that_died_counts_unless_the_template_says_that_it_does_not(us
     user.wait(lambda: restarts(user.pods["easy-0-decode-0-0"]) == 1, "the kubelet restarted the side-car")
     user.wait_available("easy")
     assert user.uids_of("easy") == easy_before
+
+
+def test_a_restart_that_a_resize_asked_for_recreates_nothing(user: RealUser) -> None:
+    main = container()
+    main["resources"] = {"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}}
+    main["resizePolicy"] = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    user.apply(model("mi", role(replicas=2, pod=template(main))))
+    user.wait_available("mi")
+    before, resized = user.uids_of("mi"), "mi-0-decode-1-0"
+    more = [{"op": "replace", "path": "/spec/containers/0/resources/limits/memory", "value": "96Mi"}]
+    user.kubectl("patch", "pod", resized, "--subresource=resize", "--type=json", f"--patch={json.dumps(more)}")
+    user.wait(lambda: restarts(user.pods[resized]) == 1, "the kubelet restarted the container")
+    user.wait(lambda: memory_limit(user.pods[resized]) == "96Mi", "the container has what it was resized to")
+    user.wait_available("mi")
+    assert user.uids_of("mi") == before
+    # A restart that nobody asked for still counts.
+    user.kill_containers(resized)
+    user.wait_recreated("mi", before, {resized})
+
+
+def memory_limit(pod: Object) -> str | None:
+    """What its container runs with, as the kubelet says."""
+    [status] = pod["status"]["containerStatuses"]
+    return dict(status.get("resources", {}).get("limits", {})).get("memory")
 
 
 def test_a_readiness_lost_makes_the_group_unavailable_and_nothing_more(user: RealUser) -> None:
