@@ -106,7 +106,8 @@ def decide(observed: Observed, now: datetime) -> Decision:
     groups = {group.ordinal: _recovered(observed, group, now) for group in identify_groups(observed, desired, at_rest)}
     groups = limit_recreations(groups, now)
 
-    rules = UpdateRules(revisions.goal.name, revisions.current.name, budget, was_updating(owner.status), hold)
+    is_rolling = was_updating(owner.status)
+    rules = UpdateRules(revisions.goal.name, revisions.current.name, budget, is_rolling, hold, desired.goal_is_empty)
     moves = moves_due(owner, groups, observed.nodes, budget)
     states = {ordinal: state_of(group, moves.get(ordinal)) for ordinal, group in groups.items()}
     update = plan_update(states, rules, at_rest.count)

@@ -14,8 +14,9 @@ from modelinfer_controller.api.modelinfer import (
 )
 from modelinfer_controller.planning import gang, revision
 from modelinfer_controller.planning.manifests import OwnerIdentity
-from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
+from modelinfer_controller.planning.observed import NO_RECORD, GangSupport, Observed, Owner
 from modelinfer_controller.planning.revision import GangScheduler, Revision
+from modelinfer_controller.planning.shape import shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,11 @@ class Desired:
     def is_held(self, ordinal: int) -> bool:
         """Whether the partition keeps the group at its revision."""
         return ordinal < self.partition
+
+    @cached_property
+    def goal_is_empty(self) -> bool:
+        """Whether a new group at the goal revision is to have no pods at all."""
+        return not shape_of(self.spec, self.revisions.goal.template, NO_RECORD, (), follows_spec=True).pod_count
 
     def revision_for_new(self, ordinal: int) -> Revision:
         """What a group is made at that never was."""

@@ -85,7 +85,8 @@ class UpdateRules:
     """goal: the name of the revision that groups are moved to. new_revision: of what is not held and never was.
 
     is_rolling: whether an update was under way by the last status; only then are groups beyond replicas its surge, and
-    not left over from scaling. hold: why nothing is replaced for an update, or None.
+    not left over from scaling. hold: why nothing is replaced for an update, or None. goal_is_empty: a group at the goal
+    has no pods, and misses none.
     """
 
     goal: str
@@ -93,6 +94,7 @@ class UpdateRules:
     budget: RolloutBudget
     is_rolling: bool
     hold: Rule | None = None
+    goal_is_empty: bool = False
 
 
 def was_updating(status: ModelInferStatus) -> bool:
@@ -204,7 +206,9 @@ class _Turns:
         self._may_be_down = budget.max_unavailable + len(target) - budget.replicas
         self._available = at_rest(target) + sum(group.is_available for group in of_target)
         self._down = sum(group.revision == rules.goal and not group.is_available for group in of_target)
-        self._down += _never_made(groups, target, rules, at_rest)
+        never_made = _never_made(groups, target, rules, at_rest)
+        self._down += 0 if rules.goal_is_empty else never_made
+        self._available += never_made if rules.goal_is_empty else 0
         for group in sorted((groups[ordinal] for ordinal in self.reasons), key=_turn):
             self._decide(group)
 
@@ -262,7 +266,7 @@ def _turn(group: GroupState) -> tuple[bool, bool, int, int]:
 
 
 def _never_made(groups: Mapping[int, GroupState], target: range, rules: UpdateRules, at_rest: Count) -> int:
-    """Ordinals of the target that never were and are made at the goal revision: they are not available yet."""
+    """How many ordinals of the target never were and are made at the goal revision: if of pods, not available yet."""
     first = 0 if rules.current == rules.goal else min(rules.budget.partition, len(target))
     known = at_rest(target[first:]) + sum(ordinal in target and ordinal >= first for ordinal in groups)
     return len(target) - first - known

@@ -125,6 +125,11 @@ class Facts:
         return model["metadata"]["uid"] if model is not None else ""
 
     @property
+    def is_deleted(self) -> bool:
+        """Whether the ModelInfer only waits for its dependents."""
+        return "deletionTimestamp" in ((self.model or {}).get("metadata") or {})
+
+    @property
     def spec(self) -> Object:
         model = self.model
         return model["spec"] if model is not None else {"replicas": 0, "template": {"roles": []}}

@@ -175,7 +175,7 @@ class Rules:
     def pods_come_after_what_they_need(self, entry: Entry) -> None:
         """The revision is stored before its first pod; a PodGroup that is served exists before the pods it gates."""
         pod = self._created(entry)
-        if pod is None or not is_controlled_by(pod.object, self.facts.uid):
+        if pod is None or not is_controlled_by(pod.object, self.facts.uid) or self.facts.is_deleted:
             return  # one of a ModelInfer that is gone, as the controller cannot know yet, goes with all its kin
         revision = self.facts.find(REVISIONS, pod.revision)
         assert revision is not None, f"{_where(entry)}: its revision {pod.revision} is not stored"

@@ -3,7 +3,7 @@
 import pytest
 
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, DeletePod, depends_on
-from planning.world import World, a_role, a_spec, pod_name
+from planning.world import Spec, World, a_role, a_spec, pod_name
 
 
 def rolling(replicas: int = 5, **kwargs: object) -> World:
@@ -109,6 +109,17 @@ def test_update_in_progress_ends_when_the_extra_groups_are_gone() -> None:
     assert {status for status, _ in seen[began:ended]} == {"True"}, "as long as an extra group is there, or is going"
     assert set(seen[ended:]) == {("False", (0, 1))}
     assert world.groups() == {0: {"v2"}, 1: {"v2"}}
+
+
+@pytest.mark.parametrize("role", [a_role("renamed", 0), a_role("decode", 0, image="v2")], ids=lambda role: role["name"])
+def test_a_revision_whose_groups_have_no_pods_is_rolled_out_by_surge_alone(role: Spec) -> None:
+    world = World(a_spec(3, max_unavailable=0, max_surge=2))
+    world.settle()
+    world.edit(lambda spec: spec["template"].update(roles=[role]))
+    world.settle()
+    assert not world.pods
+    assert world.status.current_revision == world.status.update_revision
+    assert world.status.available_replicas == 3
 
 
 def test_the_partition_holds_lower_ordinals_through_a_rollout_a_deleted_group_scaling_and_restarts() -> None:
