@@ -117,17 +117,19 @@ class SimulatedControlPlane:
         """Creates a CustomResourceDefinition, or every one of a YAML file. Raises StatusError."""
         documents = [definition] if isinstance(definition, dict) else _documents(definition)
         for document in documents:
-            self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", copy_of(document), WriteOptions())
+            body = {**document, "metadata": copy_of(document["metadata"])}  # the rest, which is large, nobody changes
+            self.api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, "", body, WriteOptions())
 
     def replace_definition(self, definition: Path | Object) -> None:
         """Updates CustomResourceDefinitions that are there, as `kubectl replace` does. Raises StatusError."""
         documents = [definition] if isinstance(definition, dict) else _documents(definition)
         for document in documents:
-            self._replace(copy_of(document))
+            self._replace(document)
 
     def _replace(self, definition: Object) -> None:
         def replaced(old: Object) -> Object:
-            return {**old, "spec": {**old["spec"], **definition["spec"]}}
+            names = {**old["spec"]["names"], **definition["spec"]["names"]}
+            return {**old, "spec": {**old["spec"], **definition["spec"], "names": names}}
 
         key = ("", definition["metadata"]["name"])
         self.api.registry.update(CUSTOM_RESOURCE_DEFINITIONS, key, replaced, WriteOptions())
