@@ -52,6 +52,11 @@ class AtRest:
             del groups[ordinal], children[ordinal]
         return AtRest(self.desired, self.reserved, self.records, groups, children)
 
+    def joined_by(self, come: Mapping[int, Group], children: Mapping[int, GroupChildren]) -> "AtRest":
+        of_come = {ordinal: children[ordinal] for ordinal in come}
+        groups = {**self.groups, **come}
+        return AtRest(self.desired, self.reserved, self.records, groups, {**self.children, **of_come})
+
 
 NONE_AT_REST = AtRest()
 
@@ -97,21 +102,17 @@ def active_ordinals(observed: Observed, at_rest: AtRest) -> list[int]:
     return sorted(found)
 
 
-def joined(
-    at_rest: AtRest, groups: Mapping[int, Group], needs: Mapping[int, Needs], observed: Observed, replicas: int
-) -> AtRest:
-    """With those of this pass that have come to rest in it."""
+def remember_at_rest(
+    observed: Observed, at_rest: AtRest, groups: Mapping[int, Group], needs: Mapping[int, Needs], replicas: int
+) -> None:
+    """Keep for the next pass what is at rest, those that came to rest in this one included, and forget what is gone."""
     come = {
         ordinal: group
         for ordinal, group in groups.items()
         if ordinal < replicas and ordinal in observed.children and is_at_rest(group, needs.get(ordinal))
     }
-    if not come:
-        return at_rest
-    children = {ordinal: observed.children[ordinal] for ordinal in come}
-    return AtRest(
-        at_rest.desired, at_rest.reserved, at_rest.records, {**at_rest.groups, **come}, {**at_rest.children, **children}
-    )
+    observed.memory.keep_only(groups)
+    observed.memory.at_rest = at_rest.joined_by(come, observed.children) if come else at_rest
 
 
 def is_at_rest(group: Group, needs: Needs | None) -> bool:

@@ -19,7 +19,8 @@ from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.hand_over import is_moving
 from modelinfer_controller.planning.message import cut
 from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
-from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, Rule, Waiting, condition_of
+from modelinfer_controller.planning.update import Waiting
+from modelinfer_controller.planning.update_rules import UPDATE_IN_PROGRESS, Rule, condition_of
 
 AVAILABLE, PROGRESSING, READY, STALLED = "Available", "Progressing", "Ready", "Stalled"
 GANG_SCHEDULING, SUSPENDED, HAND_OVER = "GangScheduling", "Suspended", "HandOver"

@@ -14,7 +14,7 @@ from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.recovery_types import Recreation, scope_text
 from modelinfer_controller.planning.replacement import reason_text
-from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_of
+from modelinfer_controller.planning.update_rules import UPDATE_IN_PROGRESS, condition_of
 
 # Causes that stay until somebody acts: on nodes, images, templates. What the server refuses has events of its own.
 NEEDS_ACTION = frozenset(

@@ -20,7 +20,7 @@ from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import next_incarnation, replace_record
 from modelinfer_controller.planning.recovery_types import RETURNED, WHOLE_GROUP, scopes_of
 from modelinfer_controller.planning.replacement import OnLeavingNode, reason_text
-from modelinfer_controller.planning.rollout_budget import RolloutBudget
+from modelinfer_controller.planning.rollout_budget import budget_of
 
 # `kubectl drain` tries a refused eviction again after 5 s, by the pod's name and whoever bears it then. So a name stays
 # free for longer than that, or the drain would go on for ever about the new pod, which is healthy.
@@ -46,16 +46,14 @@ def _without(one: RecreationRecord, nodes: Nodes) -> RecreationRecord:
     return RecreationRecord(one.incarnation, one.attempt, one.at, one.is_complete, still)
 
 
-def moves_due(
-    owner: Owner, groups: Mapping[int, Group], nodes: Nodes, budget: RolloutBudget
-) -> Mapping[int, OnLeavingNode]:
+def moves_due(owner: Owner, groups: Mapping[int, Group], nodes: Nodes) -> Mapping[int, OnLeavingNode]:
     """By ordinal, what is to move next of each group with a live pod on a leaving node. Most affected node first.
 
     Without a surge and with RoleRecreate that is one role instance after another, else the whole group.
     """
     if owner.spec.node_drain_policy is not NodeDrainPolicy.HAND_OVER or not nodes.leaving or owner.spec.suspend:
         return {}
-    by_instance = owner.spec.recovery_policy is RecoveryPolicy.ROLE_RECREATE and not budget.max_surge
+    by_instance = owner.spec.recovery_policy is RecoveryPolicy.ROLE_RECREATE and not budget_of(owner.spec).max_surge
     stranded = {ordinal: found for ordinal, group in groups.items() if (found := _stranded(group, nodes))}
     affected = Counter(node for pods in stranded.values() for node in {pod.node for pod in pods})
     return {

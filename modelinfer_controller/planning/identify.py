@@ -1,6 +1,6 @@
 """Which groups there are, and at which revision each is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning.at_rest import AtRest, active_ordinals
@@ -12,15 +12,17 @@ from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.revision import Revision
 
 
-def identify_groups(observed: Observed, desired: Desired, at_rest: AtRest) -> Iterator[Group]:
+def identify_groups(observed: Observed, desired: Desired, at_rest: AtRest) -> Mapping[int, Group]:
     """Every ordinal of which there is anything, children or a record, but those at rest. In order.
 
     Complexity: linear in what exists, whatever number spec.replicas is.
     """
+    found = {}
     for ordinal in active_ordinals(observed, at_rest):
         record = at_rest.records.get(ordinal, NO_RECORD)
         children = observed.children.get(ordinal, NO_CHILDREN)
-        yield _identify(observed.memory, ordinal, desired, ordinal, record, children)
+        found[ordinal] = _identify(observed.memory, ordinal, desired, ordinal, record, children)
+    return found
 
 
 def identify(desired: Desired, ordinal: int, record: GroupRecord, children: GroupChildren) -> Group:

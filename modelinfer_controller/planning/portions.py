@@ -9,6 +9,7 @@ from modelinfer_controller.planning.at_rest import AtRest
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.needs.group_needs import Needs
 
+ACTIONS_PER_PASS = 2048  # then it is decided anew, so that pods that fail meanwhile are heard
 MOST_BEGUN = 32  # groups of which nothing but a Service and a PodGroup comes while a quota is full
 PROBES = 4  # groups that a pass tries before it gives a kind of write up
 
@@ -19,9 +20,8 @@ def never_made(
     at_rest: AtRest,
     needs: Mapping[int, Needs],
     going: Mapping[int, GroupPlan],
-    most: int,
 ) -> Iterator[int]:
-    """Ordinals to create now, lowest first, until there are `most` actions. `needs` may grow while this goes on.
+    """Ordinals to create now, lowest first, until a pass has its actions. `needs` may grow while this goes on.
 
     groups: those that are not at rest.
     """
@@ -30,7 +30,7 @@ def never_made(
     if there == len(target):
         return
     for ordinal in target:
-        if count >= most:
+        if count >= ACTIONS_PER_PASS:
             return
         if ordinal not in groups and ordinal not in at_rest:
             yield ordinal
@@ -73,9 +73,8 @@ def chosen(
     living: Mapping[int, GroupPlan],
     groups: Mapping[int, Group],
     turns: Turns,
-    most: int,
 ) -> tuple[tuple[GroupPlan, ...], bool]:
-    """Whole groups, until there are `most` actions, and whether these are all. What goes makes room and comes first."""
+    """Whole groups, until a pass has its actions, and whether these are all. What goes makes room and comes first."""
     of_going = sorted(going.values(), key=lambda plan: turns.key(groups[plan.ordinal])[0])
     of_living = sorted(
         (plan for plan in living.values() if plan.steps), key=lambda plan: turns.key(groups[plan.ordinal])
@@ -83,7 +82,7 @@ def chosen(
     plans = [plan for plan in (*of_going, *of_living) if plan.steps]
     count = 0
     for position, plan in enumerate(plans):
-        if count >= most:
+        if count >= ACTIONS_PER_PASS:
             return tuple(plans[:position]), False
         count += _size(plan)
     return tuple(plans), True

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelinfer_controller.api.modelinfer import ModelInferSpec, OnFailure
-from modelinfer_controller.api.status import ModelInferStatus, UpdateProgress
+from modelinfer_controller.api.status import UpdateProgress
 from modelinfer_controller.planning.at_rest import AtRest
-from modelinfer_controller.planning.desired import Revisions
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.observed import Owner
-from modelinfer_controller.planning.update import Rule, UpdateRules
+from modelinfer_controller.planning.update_rules import Rule, UpdateRules, is_halted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,15 @@ class Progress:
     wake_at: datetime | None = None
 
 
-def is_halted(spec: ModelInferSpec, status: ModelInferStatus, goal: str) -> bool:
-    """Whether the update to this revision had failed by the last status. A changed deadline gives it another chance."""
-    clock = status.update_progress
-    return (
-        clock.has_failed and clock.revision == goal and clock.deadline_seconds == (spec.progress_deadline_seconds or 0)
-    )
-
-
 def progress_of(
-    owner: Owner, revisions: Revisions, groups: Mapping[int, Group], at_rest: AtRest, rules: UpdateRules, now: datetime
+    owner: Owner, groups: Mapping[int, Group], at_rest: AtRest, rules: UpdateRules, now: datetime
 ) -> Progress:
     """Where the update is by its clock. A rollback has the same deadline, and halts if it fails.
 
     groups: those that are not at rest.
     """
-    spec, status, update = owner.spec, owner.status, revisions.update.name
-    refused = update if revisions.is_rolled_back else ""
+    spec, status = owner.spec, owner.status
+    refused = rules.update if rules.is_rolled_back else ""
     updated, is_unfinished = _count(groups, at_rest, rules)
     if is_halted(spec, status, rules.goal) and is_unfinished:
         return Progress(status.update_progress, refused, is_halted=True)
@@ -62,8 +53,8 @@ def progress_of(
     ends_at = clock.since + timedelta(seconds=deadline - clock.elapsed)
     if ends_at > now:
         return Progress(clock, refused, wake_at=ends_at)
-    if _on_failure(spec) is OnFailure.ROLLBACK and not refused and update != revisions.current.name:
-        return Progress(UpdateProgress(), update, has_just_failed=True)
+    if _on_failure(spec) is OnFailure.ROLLBACK and not refused and rules.update != rules.current:
+        return Progress(UpdateProgress(), rules.update, has_just_failed=True)
     failed = UpdateProgress(rules.goal, updated, has_failed=True, deadline_seconds=deadline)
     return Progress(failed, refused, is_halted=True, has_just_failed=True)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from modelinfer_controller.planning import revision
 from modelinfer_controller.planning.actions import Action, CreateRevision, DeleteRevision, RenumberRevision
-from modelinfer_controller.planning.desired import Revisions
 from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.observed import Observed
+from modelinfer_controller.planning.resolve_revisions import Revisions
 
 
 def missing_revisions(observed: Observed, revisions: Revisions, groups: Iterable[Group]) -> Iterator[Action]:

@@ -24,7 +24,7 @@ from modelinfer_controller.planning.group import Group, is_recorded
 from modelinfer_controller.planning.hand_over import taken_down_for_both
 from modelinfer_controller.planning.records import packed
 from modelinfer_controller.planning.replacement import OnLeavingNode
-from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_of
+from modelinfer_controller.planning.update_rules import UPDATE_IN_PROGRESS, condition_of
 
 
 def status_of(decision: Decision, failures: Failures) -> ModelInferStatus:

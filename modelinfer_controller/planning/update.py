@@ -8,16 +8,12 @@ A group on a leaving node moves off it at its own revision under the first rule;
 once, since nobody misses it. Where it is outdated as well, the update takes it, unless something holds the update.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from modelinfer_controller.api.core import Condition
-from modelinfer_controller.api.status import ModelInferStatus
 from modelinfer_controller.planning.replacement import OnLeavingNode, Outdated, ReplacementReason
 from modelinfer_controller.planning.rollout_budget import RolloutBudget
-
-UPDATE_IN_PROGRESS = "UpdateInProgress"
+from modelinfer_controller.planning.update_rules import Rule, UpdateRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +31,6 @@ class GroupState:
     is_draining: bool = False
     leaving: OnLeavingNode | None = None  # it has pods on a node that leaves
     is_moving: bool = False  # it was handed over and is not available again
-
-
-class Rule(StrEnum):
-    """What an outdated group waits for, in words of the API."""
-
-    AVAILABILITY = "maxUnavailable"  # too few other groups are available
-    PACE = "maxUnavailable of updated groups"  # as many updated groups as may be are not available
-    PARTITION = "partition"
-    PAUSED = "paused"
-    HALTED = "progressDeadlineSeconds"
-    ONE_AT_A_TIME = "role instances of a group move one at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +56,13 @@ class Update:
     removed: tuple[int, ...]  # highest first
     waiting: tuple[Waiting, ...]
     surge: int
-    moved: tuple[int, ...] = ()
+    moved: Mapping[int, OnLeavingNode] = field(default_factory=dict)
     moves_waiting: tuple[Waiting, ...] = ()
     reasons: Mapping[int, tuple[ReplacementReason, ...]] = field(default_factory=dict)
 
     def waiting_by_ordinal(self) -> Mapping[int, Waiting]:
         """Of groups that are due for a node and for the update, what the move waits for."""
         return {waiting.ordinal: waiting for waiting in (*self.waiting, *self.moves_waiting)}
-
-
-@dataclass(frozen=True)
-class UpdateRules:
-    """goal: the name of the revision that groups are moved to. new_revision: of what is not held and never was.
-
-    is_rolling: whether an update was under way by the last status; only then are groups beyond replicas its surge, and
-    not left over from scaling. hold: why nothing is replaced for an update, or None. goal_is_empty: a group at the goal
-    has no pods, and misses none.
-    """
-
-    goal: str
-    current: str
-    budget: RolloutBudget
-    is_rolling: bool
-    hold: Rule | None = None
-    goal_is_empty: bool = False
-
-
-def was_updating(status: ModelInferStatus) -> bool:
-    """Whether an update was under way by the last status."""
-    condition = condition_of(status.conditions, UPDATE_IN_PROGRESS)
-    return condition is not None and condition.status == "True"
-
-
-def condition_of(conditions: Iterable[Condition], type_: str) -> Condition | None:
-    return next((condition for condition in conditions if condition.type == type_), None)
 
 
 Count = Callable[[range], int]
@@ -125,7 +83,7 @@ def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules, at_rest: C
         removed=tuple(sorted((o for o in groups if o not in target), reverse=True)),
         waiting=tuple(turns.waiting),
         surge=len(target) - budget.replicas,
-        moved=tuple(turns.moved),
+        moved=turns.moved,
         moves_waiting=tuple(turns.moves_waiting),
         reasons=turns.reasons,
     )
@@ -197,7 +155,7 @@ class _Turns:
         self.reasons = {group.ordinal: why for group in of_target if (why := reasons_to_replace(group, rules))}
         self.replaced: list[int] = []
         self.waiting: list[Waiting] = []
-        self.moved: list[int] = []
+        self.moved: dict[int, OnLeavingNode] = {}
         self.moves_waiting: list[Waiting] = []
         if not self.reasons:
             return
@@ -238,7 +196,7 @@ class _Turns:
         elif leaving.is_disruptive and self._has_to_stay(group):
             self.moves_waiting.append(Waiting(group.ordinal, Rule.AVAILABILITY, self._available, self._must_stay))
         else:
-            self.moved.append(group.ordinal)
+            self.moved[group.ordinal] = leaving
             if leaving.is_disruptive and group.is_available:
                 self._down += group.revision == self._rules.goal
                 self._available -= 1

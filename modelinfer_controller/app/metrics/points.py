@@ -9,7 +9,7 @@ from modelinfer_controller.app.metrics.series import Point
 from modelinfer_controller.planning.conditions import GANG_SCHEDULING
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group_phase import GroupPhase, group_phase
-from modelinfer_controller.planning.update import condition_of
+from modelinfer_controller.planning.update_rules import condition_of
 
 
 def points_of(decision: Decision, status: ModelInferStatus) -> Iterator[Point]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from modelinfer_controller.api.status import ModelInferStatus
 from modelinfer_controller.planning.events import was_suspended
-from modelinfer_controller.planning.update import UPDATE_IN_PROGRESS, condition_of
+from modelinfer_controller.planning.update_rules import UPDATE_IN_PROGRESS, condition_of
 
 
 class RolloutOutcome(StrEnum):

@@ -25,7 +25,8 @@ from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import backoff_after
 from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
 from modelinfer_controller.planning.replacement import reason_text
-from modelinfer_controller.planning.update import Rule, Waiting
+from modelinfer_controller.planning.update import Waiting
+from modelinfer_controller.planning.update_rules import Rule
 
 NAMED_PODS = 3
 KUBELET_BACK_OFF = "BackOff"  # the reason of the kubelet's Events

@@ -16,7 +16,7 @@ from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.preview import Preview, Step, preview
-from modelinfer_controller.planning.update import Rule
+from modelinfer_controller.planning.update_rules import Rule
 
 UNKNOWN_START = timedelta(minutes=1)
 

@@ -20,7 +20,7 @@ from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 from modelinfer_controller.planning.preview import preview
 from modelinfer_controller.planning.replacement import Outdated, reason_text
 from modelinfer_controller.planning.status import status_of
-from modelinfer_controller.planning.update import Rule
+from modelinfer_controller.planning.update_rules import Rule
 from planning.budget_watch import snapshot
 from planning.histories import REFUSED, History, Move
 from planning.world import Spec, World, a_role, a_spec, pod_name

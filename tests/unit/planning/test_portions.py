@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelinfer_controller.planning import decide as decide_module
+from modelinfer_controller.planning import portions
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.portions import MOST_BEGUN, PROBES
 from planning.world import World, a_spec, pod_name
@@ -12,7 +12,7 @@ from planning.world import World, a_spec, pod_name
 
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(decide_module, "ACTIONS_PER_PASS", 3)
+    monkeypatch.setattr(portions, "ACTIONS_PER_PASS", 3)
     return 3
 
 

@@ -13,7 +13,7 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import PodGroup, Service
 from modelinfer_controller.planning import preview as preview_module
 from modelinfer_controller.planning.actions import DeletePod, describe
-from modelinfer_controller.planning.decide import state_of
+from modelinfer_controller.planning.group_states import state_of
 from modelinfer_controller.planning.observed import GangSupport, Observed, PodGroupKey
 from modelinfer_controller.planning.preview import Preview, preview
 from modelinfer_controller.planning.update import GroupState

@@ -10,7 +10,8 @@ from modelinfer_controller.api.validation import Violation
 from modelinfer_controller.planning.actions import CreatePod, CreateRevision, CreateService, DeletePod
 from modelinfer_controller.planning.conditions import waiting_text
 from modelinfer_controller.planning.status import invalid_status, status_of, urgent_part
-from modelinfer_controller.planning.update import Rule, Waiting
+from modelinfer_controller.planning.update import Waiting
+from modelinfer_controller.planning.update_rules import Rule
 from planning.world import NAME, START, World, a_role, a_spec, pod_name
 
 

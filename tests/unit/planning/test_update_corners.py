@@ -1,7 +1,8 @@
 """Corners of the update that no step of the table turns on: how long a surge group stays, and whose turn it is."""
 
 from modelinfer_controller.planning.rollout_budget import RolloutBudget
-from modelinfer_controller.planning.update import GroupState, Rule, Update, UpdateRules, plan_update
+from modelinfer_controller.planning.update import GroupState, Update, plan_update
+from modelinfer_controller.planning.update_rules import Rule, UpdateRules
 
 GOAL, OLD = "goal", "old"
 
@@ -11,7 +12,7 @@ def group(ordinal: int, revision: str = GOAL, *, available: bool = True, drainin
 
 
 def planned(budget: RolloutBudget, *groups: GroupState, current: str = OLD, is_rolling: bool = True) -> Update:
-    return plan_update({one.ordinal: one for one in groups}, UpdateRules(GOAL, current, budget, is_rolling))
+    return plan_update({one.ordinal: one for one in groups}, UpdateRules(GOAL, current, GOAL, budget, is_rolling))
 
 
 def test_where_nothing_is_outdated_a_missing_group_gets_no_surge() -> None:
