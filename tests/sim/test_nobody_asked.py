@@ -53,6 +53,23 @@ async def test_its_own_deletions_are_not_taken_for_somebody_elses(milliseconds: 
         assert renewed(before, stage.uids()) <= {name for name in before if name.startswith("m-0-a-1-")}
 
 
+@pytest.mark.parametrize("seconds", [0.01, 2.0, 9.99, 10.3, 11.1])
+@pytest.mark.parametrize("policy", ["RoleRecreate", "InferGroupRecreate"])
+async def test_a_status_wiped_by_hand_while_a_role_is_recreated_costs_no_other_pod(policy: str, seconds: float) -> None:
+    """Whatever it had remembered of the recreation is on the pods as well; the controller restarts, too."""
+    spec = a_spec(2, a_role("a", 1, 2), a_role("b"), recoveryPolicy=policy)
+    async with scene(spec, script=lambda pod: SLOW_TO_END) as stage:
+        world, before = stage.world, stage.uids()
+        world.restart_container("m-0-a-0-1")
+        await world.sleep(seconds)
+        await world.controller.kill()
+        await world.patch("modelinfers", "m", {"status": None}, "/status")
+        world.controller.start()
+        await stage.settle()
+        scope = "m-0-a-0-" if policy == "RoleRecreate" else "m-0-"
+        assert renewed(before, stage.uids()) == {name for name in before if name.startswith(scope)}
+
+
 async def test_own_deletions_are_known_as_such_after_a_restart() -> None:
     spec = a_spec(1, a_role("a", 2, 3), a_role("b"), recoveryPolicy="InferGroupRecreate")
     async with scene(spec, script=lambda pod: SLOW_TO_END) as stage:

@@ -66,10 +66,12 @@ class ModelInferMetrics:
             self._histograms.rollout_duration.observe(key, seconds)
 
     def pod_became_ready(self, pod: Pod) -> None:
+        """Counts pods of ModelInfers alone: anybody may make one with our labels, and its role would be a new series."""
         key = ObjectName(pod.metadata.namespace, pod.metadata.labels.get(well_known.NAME, ""))
-        if key not in self._tracked:
+        tracked = self._tracked.get(key)
+        role = tracked.role_of(pod) if tracked is not None else None
+        if role is None:
             return
-        role = pod.metadata.labels.get(well_known.ROLE, "")
         for phase, seconds in startup_phases(pod).items():
             self._histograms.pod_startup.observe(key, seconds, {"role": role, "phase": phase})
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.status import ModelInferStatus
 from modelinfer_controller.app.metrics.availability import AvailabilityTimer
 from modelinfer_controller.app.metrics.points import points_of
@@ -13,6 +14,7 @@ from modelinfer_controller.app.metrics.series import Point
 from modelinfer_controller.planning.cause import Failures
 from modelinfer_controller.planning.conditions import Facts
 from modelinfer_controller.planning.decide import Decision
+from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.recovery_types import TRIGGER_KINDS
 from modelinfer_controller.planning.unavailable import unavailable_by_reason
 
@@ -51,6 +53,15 @@ class Tracked:
     pods_by_group: dict[int, frozenset[str]] = field(default_factory=dict)
     recreations: dict[tuple[int, str], int] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
+
+    def role_of(self, pod: Pod) -> str | None:
+        """The role of a pod that the ModelInfer controls, by its name, which no label can change; None for another."""
+        controller, decision = pod.metadata.controller, self.latest.decision
+        identity = parse_pod_name(decision.owner.name, pod.metadata.name)
+        if identity is None or controller is None or controller.uid != self.uid:
+            return None
+        role = decision.group(identity.group).shape.roles.get(identity.role)
+        return role.name if role is not None else None
 
     def count_rebuilds(self) -> None:
         decision = self.latest.decision

@@ -121,11 +121,20 @@ class User:
     async def delete(self, name: str = "mi") -> None:
         await self._client.delete(MODEL_INFERS, NAMESPACE, name, uid=None)
 
+    async def create_pod(self, name: str, labels: dict[str, str]) -> None:
+        """A pod that no ModelInfer controls."""
+        metadata = {"name": name, "labels": labels}
+        body = {"metadata": metadata, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await self._client.create(PODS, NAMESPACE, {"apiVersion": "v1", "kind": "Pod", **body})
+
     async def delete_pod(self, name: str) -> None:
         await self._client.delete(PODS, NAMESPACE, name, uid=None)
 
     async def pods(self) -> set[str]:
         return {pod.metadata.name for pod in (await self._client.list_all(PODS, NAMESPACE)).items}
+
+    async def is_ready(self, pod: str) -> bool:
+        return (await self._client.get(PODS, NAMESPACE, pod)).is_ready
 
     async def available(self) -> int:
         return (await self._client.get(MODEL_INFERS, NAMESPACE, "mi")).status.available_replicas

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from simulated import CRD, Noting, User, make_components, make_manager, running
 
+from modelinfer_controller.api import well_known
 from modelinfer_controller.app.metrics.scope import HistogramScope
 from modelinfer_controller.app.telemetry import Telemetry
 from modelinfer_controller.planning.group_phase import GroupPhase
@@ -81,6 +82,18 @@ async def test_no_replicas_are_all_there_are(world: World) -> None:
     await asyncio.sleep(1)
     assert world.groups() == {}
     assert world.value("modelinfer_rollout_progress_ratio") == 1
+
+
+async def test_a_pod_of_somebody_else_with_our_labels_makes_no_series(world: World) -> None:
+    await world.user.create(1)
+    await asyncio.sleep(10)
+    before = len(world.series())
+    labels = {well_known.NAME: "mi", well_known.ROLE: "made-up", well_known.GROUP_NAME: "mi-0"}
+    for name in ("mine", "mi-0-decode-7-0"):
+        await world.user.create_pod(name, labels)
+    await asyncio.sleep(30)
+    assert await world.user.is_ready("mine")
+    assert len(world.series()) == before
 
 
 async def test_the_times_to_available_by_group_and_by_role_and_phase(world: World) -> None:
