@@ -66,7 +66,7 @@ class ModelInferMetrics:
             self._histograms.rollout_duration.observe(key, seconds)
 
     def pod_became_ready(self, pod: Pod) -> None:
-        """Counts pods of ModelInfers alone: anybody may make one with our labels, and its role would be a new series."""
+        """Counts pods of ModelInfers alone: anybody may make one with our labels, whose role would be a new series."""
         key = ObjectName(pod.metadata.namespace, pod.metadata.labels.get(well_known.NAME, ""))
         tracked = self._tracked.get(key)
         role = tracked.role_of(pod) if tracked is not None else None
