@@ -41,12 +41,12 @@ class OnceEventRecorder:
         self._before.pop(key, None)
 
 
-def _unfinished(told: frozenset[Event], now: Before | None) -> set[Event]:
+def _unfinished(recorded: frozenset[Event], now: Before | None) -> set[Event]:
     """What was told of groups that are not available yet: one that fails in turns is not told at each turn."""
     if now is None:
         return set()
     return {
         event
-        for event in told
+        for event in recorded
         if event.group is not None and event.group < now.replicas and event.group not in now.available
     }

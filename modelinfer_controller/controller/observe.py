@@ -7,7 +7,7 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.children import Children
-from modelinfer_controller.controller.snapshot import reserved_names
+from modelinfer_controller.controller.snapshot import name_conflicts_of
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes
 from modelinfer_controller.planning.observed import Observed, Owner
@@ -64,7 +64,7 @@ class Observer:
             children=children,
             pod_revisions=pod_revisions,
             revisions=revisions,
-            reserved=reserved_names(self._children.others(owner)),
+            name_conflicts=name_conflicts_of(self._children.others(owner)),
             gang_support=caches.gang_support(),
             vanished_revisions=remembered.vanished(revisions, {*pod_revisions, *owner.recorded_revisions}),
             nodes=self._nodes(),

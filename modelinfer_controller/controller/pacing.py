@@ -29,13 +29,13 @@ Kind = type[Action]
 
 @dataclass(slots=True)
 class Gate:
-    """Closed until `due`, in seconds of the loop's clock. refusals: since the last success.
+    """Closed until `due`, in seconds of the loop's clock. failures: since the last success.
 
     is_exempt: it is of a recreation, which the gates of a whole kind of write do not hold up. is_wanted: by the last
     plan.
     """
 
-    refusals: int = 0
+    failures: int = 0
     refused_at: float = 0.0
     due: float = 0.0
     failure: ApiFailure | None = None
@@ -43,9 +43,9 @@ class Gate:
     is_wanted: bool = True
 
     def close(self, now: float, failure: ApiFailure, first: float = FIRST_WAIT) -> None:
-        self.refusals += 1
+        self.failures += 1
         self.refused_at = now
-        self.due = now + min(first * 2 ** (self.refusals - 1), LONGEST_WAIT)
+        self.due = now + min(first * 2 ** (self.failures - 1), LONGEST_WAIT)
         self.failure = failure
 
     def is_closed(self, now: float) -> bool:
@@ -136,7 +136,7 @@ class PassPacing:
         self._held: set[Kind] = set()
 
     def keep_only(self, actions: Iterable[Action]) -> None:
-        """Forget refusals of what is not wanted any more.
+        """Forget failures of what is not wanted any more.
 
         Not at once: a pod that a webhook spoils is deleted before it is wanted again, and goes on waiting longer each
         time.
@@ -187,7 +187,7 @@ class PassPacing:
         if failure.reason != Reason.NAME_COLLISION:
             self._owner.groups.setdefault((group_of(action), kind), Gate()).close(now, failure)
             self._refusals[kind] = self._refusals.get(kind, 0) + 1
-        return gate.refusals == 1
+        return gate.failures == 1
 
     def end(self) -> None:
         """The pass is over: a kind of write of which nothing succeeded, and many were refused, waits as a whole."""

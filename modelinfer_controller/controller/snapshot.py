@@ -34,7 +34,7 @@ def snapshot(
         children=children_by_group(owner.name, pods, services, by_key),
         pod_revisions={pod.revision for pod in pods},
         revisions=tuple(revisions),
-        reserved=reserved_names(
+        name_conflicts=name_conflicts_of(
             {
                 kind: [obj for obj in objects if not is_controlled_by(obj, owner.metadata.uid)]
                 for kind, objects in labelled.items()
@@ -44,7 +44,7 @@ def snapshot(
     )
 
 
-def reserved_names(others: Mapping[str, Iterable[KubeObject]]) -> dict[tuple[str, str], str]:
+def name_conflicts_of(others: Mapping[str, Iterable[KubeObject]]) -> dict[tuple[str, str], str]:
     """others: by Kubernetes kind, what has the owner's label and is not its."""
     return {
         (kind, obj.metadata.name): describe_name_conflict(kind, obj) for kind, objs in others.items() for obj in objs

@@ -209,7 +209,7 @@ class Plan:
     revisions: ControllerRevisions to store or renumber. budgets: PodDisruptionBudgets, which nothing waits for.
     groups: in order of importance, those with something to do.
     expired: ControllerRevisions that nothing uses. is_whole: whether these are all groups with something to do, and not
-    the first portion of them. wake_at: when to decide again though nothing has changed, or None.
+    the first of them. wake_at: when to decide again though nothing has changed, or None.
     """
 
     revisions: tuple[Action, ...] = ()

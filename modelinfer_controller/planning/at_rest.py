@@ -21,11 +21,11 @@ class AtRest:
     """Of one state of a ModelInfer.
 
     groups: by ordinal, each below spec.replicas, available, at the goal revision, and recorded as it is. children: what
-    there is of each. A group is at rest for as long as its children, its record, `desired` and `reserved` are the same.
+    there is of each. A group is at rest while its children, its record, `desired` and `name_conflicts` are the same.
     """
 
     desired: Desired | None = None
-    reserved: object = None
+    name_conflicts: object = None
     records: Mapping[int, GroupRecord] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)
     children: Mapping[int, GroupChildren] = field(default_factory=dict)
@@ -50,12 +50,12 @@ class AtRest:
         groups, children = dict(self.groups), dict(self.children)
         for ordinal in ordinals:
             del groups[ordinal], children[ordinal]
-        return AtRest(self.desired, self.reserved, self.records, groups, children)
+        return AtRest(self.desired, self.name_conflicts, self.records, groups, children)
 
     def joined_by(self, come: Mapping[int, Group], children: Mapping[int, GroupChildren]) -> "AtRest":
         of_come = {ordinal: children[ordinal] for ordinal in come}
         groups = {**self.groups, **come}
-        return AtRest(self.desired, self.reserved, self.records, groups, {**self.children, **of_come})
+        return AtRest(self.desired, self.name_conflicts, self.records, groups, {**self.children, **of_come})
 
 
 NONE_AT_REST = AtRest()
@@ -64,8 +64,8 @@ NONE_AT_REST = AtRest()
 def still_at_rest(observed: Observed, desired: Desired, replicas: int) -> AtRest:
     """Groups that were at rest after the last pass and of which nothing has changed since."""
     before: AtRest | None = observed.memory.at_rest
-    if before is None or before.desired is not desired or before.reserved != observed.reserved:
-        return AtRest(desired, observed.reserved, known_records(observed))
+    if before is None or before.desired is not desired or before.name_conflicts != observed.name_conflicts:
+        return AtRest(desired, observed.name_conflicts, known_records(observed))
     left = {ordinal for ordinal, children in before.children.items() if observed.children.get(ordinal) is not children}
     if before.highest >= replicas:
         left |= {ordinal for ordinal in before.groups if ordinal >= replicas}
@@ -74,7 +74,7 @@ def still_at_rest(observed: Observed, desired: Desired, replicas: int) -> AtRest
     records = known_records(observed)
     if records is not before.records:
         left |= {ordinal for ordinal, group in before.groups.items() if records.get(ordinal) is not group.stored_record}
-        before = AtRest(desired, observed.reserved, records, before.groups, before.children)
+        before = AtRest(desired, observed.name_conflicts, records, before.groups, before.children)
     return before.without(left) if left else before
 
 
@@ -124,7 +124,7 @@ def is_at_rest(group: Group, needs: Needs | None) -> bool:
         and group.is_final
         and needs.is_final
         and not needs.plan.steps
-        and not needs.obstacles
+        and not needs.causes
         and group.revision.name == group.desired.revisions.goal.name
         and group.record == group.stored_record
         and group.stored_record != NO_RECORD

@@ -33,8 +33,8 @@ def cause_of(decision: Decision, ordinal: int, failures: Failures) -> Cause:
     if group is None:
         return cause(Reason.CREATING_PODS, "its pods are to be created")
     needs = decision.active_needs.get(ordinal)
-    if needs is not None and needs.obstacles:
-        return cause(*needs.obstacles[0])
+    if needs is not None and needs.causes:
+        return cause(*needs.causes[0])
     if group.move is not None:
         return cause(Reason.HANDING_OVER, f"it {reason_text(group.move)}")
     if needs is None or group.is_draining:

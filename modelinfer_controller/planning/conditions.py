@@ -233,8 +233,8 @@ def _pending(facts: Facts) -> Cause | None:
         where = f"group {ordinal}: " if ordinal is not None else ""
         return Cause(failure.reason, f"{where}{failure_text(failure)}")
     for ordinal, needs in facts.decision.active_needs.items():
-        if needs.obstacles:
-            return Cause(needs.obstacles[0].reason, f"group {ordinal}: {needs.obstacles[0].message}")
+        if needs.causes:
+            return Cause(needs.causes[0].reason, f"group {ordinal}: {needs.causes[0].message}")
     for ordinal, group in facts.decision.active.items():
         if group.recovery.delayed:
             soonest = min(group.recovery.delayed, key=lambda one: one.due)

@@ -40,7 +40,7 @@ def disruption_budget_actions(observed: Observed) -> Iterator[Action]:
         return
     mine = observed.disruption_budgets.get(owner.name)
     if mine is None:
-        if (KIND, owner.name) not in observed.reserved:
+        if (KIND, owner.name) not in observed.name_conflicts:
             yield CreateDisruptionBudget(owner.name, budget_body(observed))
     elif not mine.metadata.is_terminating and (patch := _patch(mine, owner.name)):
         yield PatchDisruptionBudget(owner.name, mine.metadata.uid, patch)
@@ -82,7 +82,7 @@ def problem(observed: Observed) -> Cause | None:
             f"{observed.nodes.missing_permission}; pods are evicted as with nodeDrainPolicy Evict until it may: "
             "see docs/node-maintenance.md",
         )
-    if taken := observed.reserved.get((KIND, observed.owner.name)):
+    if taken := observed.name_conflicts.get((KIND, observed.owner.name)):
         return Cause(Reason.NAME_COLLISION, taken)
     if observed.nodes.are_known and not observed.can_write_budgets:
         return Cause(

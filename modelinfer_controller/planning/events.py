@@ -101,8 +101,8 @@ def _group_events(decision: Decision) -> Iterator[Event]:
                 where = scope_text(ordinal, waiting.scope)
                 why = f"{waiting.trigger.pod} {waiting.trigger.why}"
                 yield Event("Warning", Reason.BACK_OFF, f"{where}: the controller recreates it after a back-off: {why}")
-        for obstacle in decision.active_needs[ordinal].obstacles:
-            yield Event("Warning", obstacle.reason, f"group {ordinal}: {obstacle.message}")
+        for cause in decision.active_needs[ordinal].causes:
+            yield Event("Warning", cause.reason, f"group {ordinal}: {cause.message}")
 
 
 def _recreation_text(group: Group, recreation: Recreation) -> str:
@@ -115,7 +115,7 @@ def _stuck(facts: Facts) -> Iterator[Event]:
     """Groups that stay unavailable until somebody acts: the first few."""
     for ordinal, cause in facts.causes.items():
         needs = facts.decision.active_needs.get(ordinal)
-        is_refused = not facts.failures.keys().isdisjoint({ordinal, None}) or (needs is not None and needs.obstacles)
+        is_refused = not facts.failures.keys().isdisjoint({ordinal, None}) or (needs is not None and needs.causes)
         if cause.reason in NEEDS_ACTION and not is_refused:
             reason = ONE_CAUSE.get(cause.reason, cause.reason)
             yield Event("Warning", reason, f"Group {ordinal} is not available: {reason}", group=ordinal)

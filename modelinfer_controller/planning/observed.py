@@ -104,7 +104,7 @@ class Observed:
     """One snapshot of a ModelInfer's world: children that it controls, and whose names others have taken.
 
     children: by ordinal. pod_revisions: names of the revisions that pods are labelled with.
-    reserved maps a Kubernetes kind and object name to a few words on who has it: an object that another owner
+    name_conflicts maps a Kubernetes kind and object name to a few words on who has it: an object that another owner
     controls, or nobody. vanished_revisions: ControllerRevisions that were there and that somebody has deleted.
     deferred_groups: ordinals of which a request was refused, in the order of their next turns; others come first.
     waits_for_quota: a quota of the namespace is full. disruption_budgets: by name. memory: what earlier passes
@@ -115,7 +115,7 @@ class Observed:
     children: Mapping[int, GroupChildren] = field(default_factory=dict)
     pod_revisions: Collection[str] = ()
     revisions: tuple[Revision, ...] = ()
-    reserved: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    name_conflicts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     gang_support: GangSupport = GangSupport()
     vanished_revisions: tuple[Revision, ...] = ()
     deferred_groups: tuple[int, ...] = ()

@@ -4,7 +4,7 @@ from modelinfer_controller.planning.actions import Plan
 from modelinfer_controller.planning.disruption_budget import disruption_budget_actions
 from modelinfer_controller.planning.needs.group_plans import GroupPlans
 from modelinfer_controller.planning.observed import Observed
-from modelinfer_controller.planning.portions import Turns, chosen
+from modelinfer_controller.planning.pass_limit import Turns, chosen
 from modelinfer_controller.planning.progress import Progress
 from modelinfer_controller.planning.resolve_revisions import Revisions
 from modelinfer_controller.planning.revision_history import expired_revisions, missing_revisions

@@ -68,7 +68,7 @@ def _update_revision(observed: Observed, lost: tuple[Revision, ...]) -> Revision
     lost: those that somebody has deleted and that are known all the same.
     """
     owner = observed.owner
-    taken = tuple(sorted(name for kind, name in observed.reserved if kind == "ControllerRevision"))
+    taken = tuple(sorted(name for kind, name in observed.name_conflicts if kind == "ControllerRevision"))
     stored = (*observed.revisions, *lost)
     key = (owner.name, owner.spec_json, observed.gang_support, stored, taken)
     known: tuple[object, Revision] | None = observed.memory.update

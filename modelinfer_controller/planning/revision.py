@@ -78,7 +78,7 @@ class Revision:
     """A revision that exists as a ControllerRevision or is about to; number orders the history, newest highest.
 
     >>> payload = payload_of_spec(b'{"template": {"roles": [{"name": "decode", "entryTemplate": {}}]}}', None)
-    >>> first = resolve("llama", payload, stored=[], reserved_names=[], role_replicas={"decode": 1})
+    >>> first = resolve("llama", payload, stored=[], taken_names=[], role_replicas={"decode": 1})
     >>> first.name, first.number, first.is_stored, first.template.roles[0].pod_count
     ('llama-5bc85da7a1', 1, False, 1)
     """
@@ -218,13 +218,13 @@ def resolve(
     owner: str,
     payload: str,
     stored: Sequence[Revision],
-    reserved_names: Iterable[str],
+    taken_names: Iterable[str],
     role_replicas: Mapping[str, int],
 ) -> Revision:
     """The revision of this payload: a stored one that means the same, or a new one under a name that is free."""
     if same := with_meaning([payload], stored):
         return max((revision for revision, _ in same), key=lambda revision: revision.number)
-    taken = {revision.name for revision in stored} | set(reserved_names)
+    taken = {revision.name for revision in stored} | set(taken_names)
     collisions = 0
     while (name := revision_name(owner, payload, collisions)) in taken:
         collisions += 1

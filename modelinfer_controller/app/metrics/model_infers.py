@@ -60,7 +60,7 @@ class ModelInferMetrics:
             tracked.latest = conclusion
             self._time_startups(key, tracked)
             self._time_gangs(key, tracked)
-        tracked.count_rebuilds()
+        tracked.count_recreations()
         seconds = tracked.rollouts.follow(owner.status, status, decision.now)
         if seconds is not None:
             self._histograms.rollout_duration.observe(key, seconds)

@@ -48,7 +48,7 @@ class Tracked:
     latest: Conclusion
     timer: AvailabilityTimer
     rollouts: Rollouts = field(default_factory=Rollouts)
-    rebuilds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    recreation_counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     available: set[int] = field(default_factory=set)
     pods_by_group: dict[int, frozenset[str]] = field(default_factory=dict)
     recreations: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Tracked:
         role = decision.group(identity.group).shape.roles.get(identity.role)
         return role.name if role is not None else None
 
-    def count_rebuilds(self) -> None:
+    def count_recreations(self) -> None:
         decision = self.latest.decision
         policy = decision.owner.spec.recovery_policy
         for ordinal, group in decision.active.items():
@@ -71,7 +71,7 @@ class Tracked:
                 counted = self.recreations.get((ordinal, one.scope))
                 if counted != one.record.incarnation:  # it is decided again where writing it down failed
                     self.recreations[ordinal, one.scope] = one.record.incarnation
-                    self.rebuilds[policy, one.trigger.kind] += 1
+                    self.recreation_counts[policy, one.trigger.kind] += 1
 
     def points(self, now: float) -> tuple[Point, ...]:
         """now: of the timer's clock."""
@@ -88,10 +88,10 @@ class Tracked:
             yield "modelinfer_groups_unavailable_seconds", (reason,), seconds
         for outcome in RolloutOutcome:
             yield "modelinfer_rollouts", (outcome,), self.rollouts.outcomes[outcome]
-        for labels in dict.fromkeys((*self.rebuilds, *self._possible_rebuilds())):
-            yield "modelinfer_rebuilds", labels, self.rebuilds[labels]
+        for labels in dict.fromkeys((*self.recreation_counts, *self._possible_recreations())):
+            yield "modelinfer_rebuilds", labels, self.recreation_counts[labels]
 
-    def _possible_rebuilds(self) -> Iterator[tuple[str, str]]:
+    def _possible_recreations(self) -> Iterator[tuple[str, str]]:
         """With series that begin at 0: a counter that begins at 1 has not risen, for Prometheus."""
         policy = self.latest.decision.owner.spec.recovery_policy
         return ((policy, cause) for cause in TRIGGER_KINDS)

@@ -292,8 +292,8 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
     if (move := found.group(ordinal).move) is not None:
         yield Next(f"{reason_text(move)}, and begins now: {text}")
         return
-    obstacles = found.needs[ordinal].obstacles if ordinal in found.needs else ()
-    if any(obstacle.reason == Reason.NAME_COLLISION for obstacle in obstacles):
+    causes = found.needs[ordinal].causes if ordinal in found.needs else ()
+    if any(cause.reason == Reason.NAME_COLLISION for cause in causes):
         yield Next("goes on as soon as the name is free", rule="retry")
     if text:
         yield Next(f"now: {text}")

@@ -14,7 +14,12 @@ from modelinfer_controller.planning.needs import pods
 from modelinfer_controller.planning.needs.creation_order import leaders_and_followers, missing_now
 from modelinfer_controller.planning.needs.pod_groups import pod_group_actions, pod_group_deletions
 from modelinfer_controller.planning.needs.removal import remove
-from modelinfer_controller.planning.needs.services import Reserved, service_actions, service_deletions, service_name
+from modelinfer_controller.planning.needs.services import (
+    NameConflicts,
+    service_actions,
+    service_deletions,
+    service_name,
+)
 from modelinfer_controller.planning.pod_identity import InstanceKey, PodIdentity
 from modelinfer_controller.planning.recovery_types import scopes_of
 
@@ -23,18 +28,18 @@ PODS_PER_PASS = 2048  # of one group: what a pass carries out at most
 
 @dataclass(frozen=True)
 class Needs:
-    """plan: what to do. obstacles: what only the user can clear away: a taken name, a lost revision."""
+    """plan: what to do. causes: of what only the user can mend: a name that is taken, a revision that is gone."""
 
     plan: GroupPlan
-    obstacles: tuple[Cause, ...] = ()
+    causes: tuple[Cause, ...] = ()
     is_final: bool = False  # the same at any time
 
 
-def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
-    """For a group that lives on. reserved: names that are taken, as in Observed."""
+def needs_of(group: Group, name_conflicts: NameConflicts, now: datetime) -> Needs:
+    """For a group that lives on. name_conflicts: names that are taken, as in Observed."""
     if not group.revision.payload:
         return _lost_revision(group)
-    before_pods, is_gated = pod_group_actions(group, reserved)
+    before_pods, is_gated = pod_group_actions(group, name_conflicts)
     kept_free = scopes_kept_free(group, now)
     missing = [
         identity
@@ -44,13 +49,13 @@ def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
     taken = {
         identity: by
         for identity in missing
-        if (by := reserved.get(("Pod", names.pod_name(group.owner_name, *identity))))
+        if (by := name_conflicts.get(("Pod", names.pod_name(group.owner_name, *identity))))
     }
     creations = [] if is_gated else [pods.creation(identity, group) for identity in missing if identity not in taken]
     surplus = pods.surplus_removals(group, now)
     surplus += [group.removal] if group.removal is not None else []
     leaders, followers = leaders_and_followers(creations, group)
-    services = service_actions(group, _instances(group, missing), reserved)
+    services = service_actions(group, _instances(group, missing), name_conflicts)
     going = (*pods.deletions(group), *chain.from_iterable(one.actions for one in surplus))
     steps = (before_pods, list(services), [*going, *pods.repairs(group), *leaders], followers)
     drains = [one.wake_at for one in surplus if one.wake_at is not None]
@@ -59,8 +64,8 @@ def needs_of(group: Group, reserved: Reserved, now: datetime) -> Needs:
     needs_record = bool(group.recovery.recreations) or moves_now or _shrinks(group)
     is_recreating = any(not one.is_complete for one in group.record.recreations.values())
     plan = GroupPlan(group.ordinal, _filled(steps), needs_record, is_recreating, min(wakes, default=None))
-    obstacles = tuple(_obstacles(group, taken, reserved)) if reserved else ()
-    return Needs(plan, obstacles, is_final=group.is_final and not drains)
+    causes = tuple(_causes(group, taken, name_conflicts)) if name_conflicts else ()
+    return Needs(plan, causes, is_final=group.is_final and not drains)
 
 
 def _filled(steps: Iterable[Iterable[Action]]) -> tuple[tuple[Action, ...], ...]:
@@ -95,13 +100,13 @@ def _instances(group: Group, missing: Iterable[PodIdentity]) -> list[InstanceKey
     return sorted((key for key in found if key.role in order), key=lambda key: (order[key.role], key.instance))
 
 
-def _obstacles(group: Group, taken: Mapping[PodIdentity, str], reserved: Reserved) -> Iterable[Cause]:
+def _causes(group: Group, taken: Mapping[PodIdentity, str], name_conflicts: NameConflicts) -> Iterable[Cause]:
     needed = [("PodGroup", group.name)] if group.template.gang_scheduler else []
     for key in group.shape.instances():
         role = group.template.role(key.role)
         if role is not None and role.worker_replicas:
             needed.append(("Service", service_name(group, key)))
-    for by in (*taken.values(), *(reserved[name] for name in needed if name in reserved)):
+    for by in (*taken.values(), *(name_conflicts[name] for name in needed if name in name_conflicts)):
         yield Cause(Reason.NAME_COLLISION, by)
 
 

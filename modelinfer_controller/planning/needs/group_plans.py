@@ -13,11 +13,11 @@ from modelinfer_controller.planning.identify import new_group
 from modelinfer_controller.planning.memo import memoized
 from modelinfer_controller.planning.needs.group_needs import Needs, needs_of, removed, replaced
 from modelinfer_controller.planning.observed import Observed
-from modelinfer_controller.planning.portions import never_made
+from modelinfer_controller.planning.pass_limit import never_made
 from modelinfer_controller.planning.recovery import recover
 from modelinfer_controller.planning.update import Update
 
-NOTHING_RESERVED: Mapping[tuple[str, str], str] = {}
+NO_CONFLICTS: Mapping[tuple[str, str], str] = {}
 
 _needs_of = memoized(needs_of, is_final=lambda needs: needs.is_final)
 
@@ -35,13 +35,13 @@ def plan_groups(
     observed: Observed, desired: Desired, at_rest: AtRest, groups: Mapping[int, Group], update: Update, now: datetime
 ) -> GroupPlans:
     """groups: that are not at rest. Ordinals that never were join them, as many as a pass has room for."""
-    reserved, memory = observed.reserved or NOTHING_RESERVED, observed.memory
+    name_conflicts, memory = observed.name_conflicts or NO_CONFLICTS, observed.memory
     after = {**groups, **_moved(observed, groups, update, now), **_begun_anew(desired, groups, update, now)}
     going = {o: _taken_down(after[o], desired, update, now) for o in _going(update, after)}
-    needs = {o: _needs_of(memory, o, group, reserved, now=now) for o, group in after.items() if o not in going}
+    needs = {o: _needs_of(memory, o, group, name_conflicts, now=now) for o, group in after.items() if o not in going}
     for ordinal in never_made(update.target, after, at_rest, needs, going):
         after[ordinal] = recover(new_group(desired, ordinal), now)
-        needs[ordinal] = needs_of(after[ordinal], reserved, now)
+        needs[ordinal] = needs_of(after[ordinal], name_conflicts, now)
     return GroupPlans(dict(sorted(after.items())), needs, going)
 
 

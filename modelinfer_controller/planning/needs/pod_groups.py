@@ -6,11 +6,11 @@ from modelinfer_controller.api.core import PodGroup
 from modelinfer_controller.planning import gang
 from modelinfer_controller.planning.actions import Action, CreatePodGroup, DeletePodGroup, PatchPodGroup
 from modelinfer_controller.planning.group import Group
-from modelinfer_controller.planning.needs.services import Reserved
+from modelinfer_controller.planning.needs.services import NameConflicts
 from modelinfer_controller.planning.observed import PodGroupKey
 
 
-def pod_group_actions(group: Group, reserved: Reserved) -> tuple[list[Action], bool]:
+def pod_group_actions(group: Group, name_conflicts: NameConflicts) -> tuple[list[Action], bool]:
     """Actions that bring the PodGroup in step, and whether pods must wait because it cannot be there yet."""
     scheduler, desired = group.template.gang_scheduler, group.desired
     key = PodGroupKey(scheduler, group.name) if scheduler else None
@@ -23,7 +23,7 @@ def pod_group_actions(group: Group, reserved: Reserved) -> tuple[list[Action], b
     wanted = gang.desired_spec(schedule, desired.queue, key.scheduler, group.template, instances)
     stored = dict(group.pod_groups).get(key)
     if stored is None:
-        if ("PodGroup", key.name) in reserved:
+        if ("PodGroup", key.name) in name_conflicts:
             return actions, True
         return [*actions, CreatePodGroup(group.ordinal, key, gang.body(desired.identity, key, wanted))], False
     if stored.metadata.is_terminating:

@@ -10,10 +10,10 @@ from modelinfer_controller.planning.group import Group
 from modelinfer_controller.planning.manifests import service_body
 from modelinfer_controller.planning.pod_identity import InstanceKey, parse_pod_name
 
-Reserved = Mapping[tuple[str, str], str]
+NameConflicts = Mapping[tuple[str, str], str]
 
 
-def service_actions(group: Group, instances: Iterable[InstanceKey], reserved: Reserved) -> Iterator[Action]:
+def service_actions(group: Group, instances: Iterable[InstanceKey], name_conflicts: NameConflicts) -> Iterator[Action]:
     """Creations, repairs and deletions. instances: those that have pods, or are to get some now."""
     stored_by_name = {service.metadata.name: service for service in group.services}
     for key in instances:
@@ -24,7 +24,7 @@ def service_actions(group: Group, instances: Iterable[InstanceKey], reserved: Re
         name = body["metadata"]["name"]
         stored = stored_by_name.get(name)
         if stored is None:
-            if ("Service", name) not in reserved:
+            if ("Service", name) not in name_conflicts:
                 yield CreateService(group.ordinal, name, body)
         elif not stored.metadata.is_terminating:
             yield from _repair(stored, group.ordinal, body)

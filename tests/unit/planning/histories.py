@@ -335,12 +335,12 @@ class History:
         role = self.world.spec["template"]["roles"][0]["name"].lower()
         name = f"{NAME}-{first % 5}-{role}-{second % 3}-0"
         if name not in self.world.pods:
-            self.world.reserved["Pod", name] = f"pod {name} belongs to nobody"
+            self.world.name_conflicts["Pod", name] = f"pod {name} belongs to nobody"
         if name not in self.world.services:
-            self.world.reserved["Service", name] = f"Service {name} belongs to nobody"
+            self.world.name_conflicts["Service", name] = f"Service {name} belongs to nobody"
 
     def _free(self, first: int, second: int) -> None:
-        self.world.reserved.clear()
+        self.world.name_conflicts.clear()
 
 
 def _set_on_failure(spec: Spec, what: str) -> None:

@@ -167,7 +167,7 @@ def test_a_gang_without_its_api_is_heard_of() -> None:
 
 def test_a_taken_name_is_heard_of_with_its_group() -> None:
     heard = settled(2)
-    heard.world.reserved["Pod", pod_name(2)] = "pod m-2-decode-0-0 belongs to Job x"
+    heard.world.name_conflicts["Pod", pod_name(2)] = "pod m-2-decode-0-0 belongs to Job x"
     heard.world.edit(replicas=3)
     assert ("NameCollision", "group 2: pod m-2-decode-0-0 belongs to Job x") in heard.passes()
 

@@ -217,7 +217,7 @@ def test_role_scaling_keeps_it_in_step() -> None:
 
 def test_a_foreign_pod_group_of_the_name_is_left_alone_and_its_group_waits() -> None:
     world = World(a_spec(2, gang={}), gang_support=VOLCANO)
-    world.reserved["PodGroup", "m-1"] = "PodGroup m-1 belongs to Job x"
+    world.name_conflicts["PodGroup", "m-1"] = "PodGroup m-1 belongs to Job x"
     world.settle()
     assert set(world.groups()) == {0}
     assert "PodGroup m-1 belongs to Job x" in world.condition("Available").message

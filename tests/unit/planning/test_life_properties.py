@@ -45,7 +45,7 @@ def test_whatever_became_of_it_it_comes_to_what_the_spec_asks_for_once_nothing_h
     spec: Spec, history: list[Move], support: int
 ) -> None:
     world = play(World(spec, gang_support=supports(support)), history)
-    world.reserved.clear()
+    world.name_conflicts.clear()
     world.edit(lift, image="last")
     if world.has_lost_revisions:
         world.edit(partition=0)

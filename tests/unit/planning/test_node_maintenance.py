@@ -411,7 +411,7 @@ def test_a_budget_that_somebody_changes_is_put_right_and_goes_with_the_policy() 
 def test_a_strangers_budget_of_that_name_is_a_name_conflict() -> None:
     world = World(a_spec(1, QUARTET, nodeDrainPolicy="HandOver"))
     world.add_nodes(*NODES)
-    world.reserved["PodDisruptionBudget", "m"] = "PodDisruptionBudget m is in the way: it has no controller"
+    world.name_conflicts["PodDisruptionBudget", "m"] = "PodDisruptionBudget m is in the way: it has no controller"
     world.settle()
     condition = world.condition("HandOver")
     assert (condition.status, condition.reason) == ("False", "NameCollision")

@@ -34,7 +34,7 @@ def test_converging_plan_and_apply_reaches_the_spec_from_any_world(
     spec: Spec, history: list[Move], support: int
 ) -> None:
     world = play(spec, history, support)
-    world.reserved.clear()
+    world.name_conflicts.clear()
     if world.has_lost_revisions:
         world.edit(partition=0)  # a group of a lost revision that is held back is left as it is
     world.settle()
@@ -119,7 +119,7 @@ def test_deterministic_and_order_free(spec: Spec, history: list[Move], support: 
         seen,
         children=dict(order.sample(list(children.items()), len(children))),
         revisions=tuple(order.sample(seen.revisions, len(seen.revisions))),
-        reserved=dict(order.sample(list(seen.reserved.items()), len(seen.reserved))),
+        name_conflicts=dict(order.sample(list(seen.name_conflicts.items()), len(seen.name_conflicts))),
     )
     one, other = decide(seen, world.now), decide(replace(shuffled, memory=Memory()), world.now)
     assert one.plan == other.plan

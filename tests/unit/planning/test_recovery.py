@@ -434,14 +434,14 @@ def test_a_crash_beside_a_pod_that_pulls_its_image_recreates_nothing_until_that_
 
 def test_an_instance_that_stands_beyond_one_that_could_not_be_made_is_known_to_be_whole() -> None:
     world = World(a_spec(1, a_role("decode", 3, workers=1)))
-    world.reserved["Pod", pod_name(0, "decode", 1)] = "pod m-0-decode-1-0 belongs to nobody"
+    world.name_conflicts["Pod", pod_name(0, "decode", 1)] = "pod m-0-decode-1-0 belongs to nobody"
     world.settle()
     assert (world.record(0).instances, world.record(0).beyond) == ({"decode": 1}, ("decode-2",))
     entry, worker = pod_name(0, "decode", 2), pod_name(0, "decode", 2, 1)
     world.vanish(worker)
     assert {action.name for action in world.plan().actions if isinstance(action, DeletePod)} == {entry}
     world.settle()
-    world.reserved.clear()
+    world.name_conflicts.clear()
     world.settle()
     assert (world.record(0).instances, world.record(0).beyond) == ({"decode": 3}, ())
 

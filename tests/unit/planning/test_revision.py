@@ -140,7 +140,7 @@ def test_a_hash_collision_takes_another_name() -> None:
     assert second.name != first.name
     assert second.payload == payload
     world = World(a_spec(2))
-    world.reserved["ControllerRevision", first.name] = "ControllerRevision of another"
+    world.name_conflicts["ControllerRevision", first.name] = "ControllerRevision of another"
     world.settle()
     assert list(world.revisions) == [second.name]
     assert len(world.pods) == 2

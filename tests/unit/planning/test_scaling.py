@@ -85,14 +85,14 @@ def test_groups_that_are_going_away_are_not_picked_again() -> None:
 
 def test_another_owners_name_is_reserved_and_said_so() -> None:
     world = World(a_spec(2))
-    world.reserved["Pod", pod_name(1)] = "pod m-1-decode-0-0 belongs to Job x"
+    world.name_conflicts["Pod", pod_name(1)] = "pod m-1-decode-0-0 belongs to Job x"
     world.settle()
     assert world.pod_names() == [pod_name(0)]
     available = world.condition("Available")
     assert (available.status, available.reason) == ("False", "NameCollision")
     assert "group 1: pod m-1-decode-0-0 belongs to Job x" in available.message
     assert [a.reason for a in world.events()] == ["NameCollision"]
-    world.reserved.clear()
+    world.name_conflicts.clear()
     world.settle()
     assert world.pod_names() == [pod_name(0), pod_name(1)]
 
@@ -183,7 +183,7 @@ def test_a_service_that_is_going_away_is_neither_repaired_nor_deleted_again() ->
 
 def test_a_service_whose_name_another_has_is_not_asked_for() -> None:
     world = World(a_spec(2, a_role(workers=1)))
-    world.reserved["Service", pod_name(1)] = "Service m-1-decode-0-0 belongs to nobody"
+    world.name_conflicts["Service", pod_name(1)] = "Service m-1-decode-0-0 belongs to nobody"
     assert actions_on(world, CreateService) == [pod_name(0)]
     world.settle()
     assert [event.message for event in world.events()] == ["group 1: Service m-1-decode-0-0 belongs to nobody"]

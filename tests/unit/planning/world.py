@@ -110,7 +110,7 @@ class World:
         self.services: dict[str, Service] = {}
         self.pod_groups: dict[PodGroupKey, PodGroup] = {}
         self.revisions: dict[str, ControllerRevision] = {}
-        self.reserved: dict[tuple[str, str], str] = {}
+        self.name_conflicts: dict[tuple[str, str], str] = {}
         self.gang_support = gang_support or GangSupport()
         self.nodes: dict[str, Node] = {}
         self.are_nodes_forbidden = False
@@ -153,7 +153,7 @@ class World:
             children=children_by_group(NAME, views, self.services.values(), self.pod_groups, self.memory),
             pod_revisions={view.revision for view in views},
             revisions=tuple(revision_of(stored, well_known.CHANGE_CAUSE) for stored in self.revisions.values()),
-            reserved=dict(self.reserved),
+            name_conflicts=dict(self.name_conflicts),
             gang_support=self.gang_support,
             nodes=self.observe_nodes(),
             disruption_budgets=dict(self.budgets),
@@ -241,7 +241,7 @@ class World:
         match action:
             case CreateRevision(revision):
                 assert revision.name not in self.revisions, f"revision {revision.name} exists"
-                assert ("ControllerRevision", revision.name) not in self.reserved
+                assert ("ControllerRevision", revision.name) not in self.name_conflicts
                 body = manifests.revision_body(self.identity, revision)
                 self.revisions[revision.name] = self._born(decode(ControllerRevision, body))
             case RenumberRevision(name, uid, number):
@@ -275,7 +275,7 @@ class World:
                 self._delete_pod_group(key, uid)
             case CreateService(_, name, body):
                 assert name not in self.services, f"Service {name} exists"
-                assert ("Service", name) not in self.reserved
+                assert ("Service", name) not in self.name_conflicts
                 self.services[name] = self._born(decode(Service, body))
             case PatchService(_, name, uid, patch):
                 service = self.services[name]
@@ -312,7 +312,7 @@ class World:
 
     def _create_pod(self, identity: PodIdentity, name: str, body: bytes) -> None:
         assert name not in self.pods, f"pod {name} exists"
-        assert ("Pod", name) not in self.reserved, f"the name {name} is another's"
+        assert ("Pod", name) not in self.name_conflicts, f"the name {name} is another's"
         assert parse_pod_name(NAME, name) == identity
         raw = msgspec.json.decode(body)
         self._check_gang(raw)

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from modelinfer_controller.planning import portions
+from modelinfer_controller.planning import pass_limit
 from modelinfer_controller.planning.decide import decide
-from modelinfer_controller.planning.portions import MOST_BEGUN, PROBES
+from modelinfer_controller.planning.pass_limit import MOST_BEGUN, PROBES
 from planning.world import World, a_spec, pod_name
 
 
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(portions, "ACTIONS_PER_PASS", 3)
+    monkeypatch.setattr(pass_limit, "ACTIONS_PER_PASS", 3)
     return 3
 
 
