@@ -51,7 +51,7 @@ class Verbs:
             patched.setenv("COLUMNS", str(self._columns))
             patched.setattr(sys, "argv", command)
             with pytest.raises(SystemExit) as ended:
-                main.main()
+                sys.exit(main.run_plugin())
         return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 

@@ -21,7 +21,7 @@ from modelinfer_controller.kubectl.render.output import say
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["kubectl-modelinfer", *arguments])
     with pytest.raises(SystemExit) as ended:
-        main.main()
+        sys.exit(main.run_plugin())
     return int(ended.value.code or 0)
 
 

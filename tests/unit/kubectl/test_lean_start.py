@@ -37,3 +37,17 @@ def test_help_loads_neither_the_planner_nor_the_models() -> None:
     done = subprocess.run([sys.executable, "-c", program, "tree", "--help"], capture_output=True, text=True, check=True)
     loaded = json.loads(done.stderr.splitlines()[-1])
     assert [name for name in ("pydantic", "yaml", "modelinfer_controller.planning") if name in loaded] == []
+
+
+def test_the_end_of_a_verb_searches_for_no_garbage() -> None:
+    """The interpreter's last search costs more time than reading a thousand pods."""
+    program = """
+import gc
+from modelinfer_controller.kubectl.cli import main
+try:
+    main.main()
+except SystemExit:
+    print(gc.get_freeze_count())
+"""
+    done = subprocess.run([sys.executable, "-c", program, "options"], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) > 1000
