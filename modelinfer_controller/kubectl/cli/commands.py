@@ -95,8 +95,8 @@ def explain(name: str, group: int | None, watch: bool, output: str | None, **fla
     ],
 )
 @name_argument()
-@click.option("--plot", metavar="FILE", help="Draw the timeline into a file instead: .svg, or .png where a program "
-              "that draws SVG is installed.")  # fmt: skip
+@click.option("--plot", metavar="FILE", help="Draw the timeline into a file instead: .svg, or .png where the "
+              "Python library Pillow is installed.")  # fmt: skip
 @output_option
 @cluster_options
 def events(name: str, plot: str | None, output: str | None, **flags: Any) -> None:
@@ -233,7 +233,8 @@ def plan(
 @click.option("--drain", multiple=True, metavar="NODE@DURATION", help="A node is drained so long after the last "
               "manifest was applied.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed takes the same course.")
-@click.option("--plot", metavar="FILE.svg", help="Draw groups over time.")
+@click.option("--plot", metavar="FILE", help="Draw groups over time: .svg, or .png where the Python library Pillow is "
+              "installed.")  # fmt: skip
 @output_option
 def simulate(
     filename: tuple[str, ...],

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.util import find_spec
@@ -73,11 +73,12 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look of the controller: group -> its state and revision."""
+    """One look of the controller: group -> its state and revision. wanted: how many groups the spec asked for."""
 
     at: timedelta
     groups: Mapping[int, tuple[str, str]]
     available: int
+    wanted: int = 0
 
 
 @dataclass
@@ -132,8 +133,9 @@ class _Watcher:
         available = sum(group.is_available for group in found.groups.values())
         self._timeline.replicas = found.budget.replicas
         before = self._timeline.samples
-        if not before or before[-1].groups != groups or before[-1].available != available:
-            before.append(Sample(at, groups, available))
+        sample = Sample(at, groups, available, found.budget.replicas)
+        if not before or replace(before[-1], at=at) != sample:
+            before.append(sample)
         is_ready = all(pod.is_ready for pod in found.observed.pods)
         is_done = is_ready and is_as_specified(found) and not found.plan.actions
         if is_done and found.owner.metadata.generation >= self.generation:

@@ -11,11 +11,12 @@ from modelinfer_controller.kubectl.model.simulation import ABSENT, AVAILABLE, Sa
 
 
 class TimelineEntry(Document, frozen=True):
-    """after: seconds from the beginning."""
+    """after: seconds from the beginning. replicas: how many groups were wanted then."""
 
     after: float
     text: str
     available: int
+    replicas: int
 
 
 class Simulation(Document, frozen=True):
@@ -39,16 +40,17 @@ def simulation_of(timeline: Timeline) -> Simulation:
 
 
 def _timeline(timeline: Timeline) -> Iterator[TimelineEntry]:
-    previous, position = Sample(timedelta(0), {}, 0), 0
+    wanted = timeline.samples[0].wanted if timeline.samples else 0
+    previous, position = Sample(timedelta(0), {}, 0, wanted), 0
     for at, text, count in [*timeline.marks, (timedelta(0), "", len(timeline.samples))]:
         for _, together in groupby(timeline.samples[position:count], key=lambda sample: int(sample.at.total_seconds())):
             seen = list(together)
             for change in _changes(previous, seen):
-                yield TimelineEntry(seen[-1].at.total_seconds(), change, seen[-1].available)
+                yield TimelineEntry(seen[-1].at.total_seconds(), change, seen[-1].available, seen[-1].wanted)
             previous = seen[-1]
         position = count
         if text:
-            yield TimelineEntry(at.total_seconds(), text, previous.available)
+            yield TimelineEntry(at.total_seconds(), text, previous.available, previous.wanted)
 
 
 def _changes(before: Sample, seen: list[Sample]) -> Iterator[str]:

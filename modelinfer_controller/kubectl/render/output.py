@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -77,11 +78,10 @@ def say(text: str) -> None:
         raise failure(f"cannot write the output: {reason}") from error
 
 
-def write_file(path: str, text: str) -> None:
-    """Raises Exit where it cannot be written."""
+def write_file(path: str, content: str | bytes) -> None:
+    """Text as UTF-8. Raises Exit where it cannot be written."""
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        Path(path).write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise failure(f"cannot write {path}: {error.strerror}") from error
 

@@ -1,40 +1,38 @@
-"""Pictures as files: SVG by itself, PNG by whichever program of this machine draws SVG."""
+"""Pictures as files, by the ending of their path: SVG by itself, PNG by Pillow."""
 
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.render.output import write_file
 
-_CONVERTERS: Sequence[tuple[str, Sequence[str]]] = (
-    ("rsvg-convert", ("--zoom", "2", "--output", "{png}", "{svg}")),
-    ("resvg", ("--zoom", "2", "{svg}", "{png}")),
-    ("inkscape", ("--export-filename={png}", "--export-dpi=192", "{svg}")),
-    ("magick", ("-density", "192", "{svg}", "{png}")),
-)
+ENDINGS = (".svg", ".png")
+
+
+def require_picture(path: str) -> None:
+    """Before anything is asked of a cluster. Raises Exit where the path has another ending, or PNG cannot be drawn."""
+    ending = Path(path).suffix.lower()
+    if ending not in ENDINGS:
+        raise failure(f"--plot {path}: a picture is a file that ends in {' or '.join(ENDINGS)}")
+    if ending == ".png":
+        _require_pillow(path)
 
 
 def write_picture(path: str, svg: str) -> None:
-    """By the ending of the path. Raises Exit where it cannot be written, or nothing here draws PNG."""
+    """Raises Exit where it cannot be written."""
     if Path(path).suffix.lower() != ".png":
         write_file(path, svg)
         return
-    for program, arguments in _CONVERTERS:
-        if found := shutil.which(program):
-            _convert([found, *arguments], svg, path)
-            return
-    names = ", ".join(program for program, _ in _CONVERTERS)
-    raise failure(f"{path}: PNG needs one of {names} on the PATH; a path that ends in .svg needs none")
+    from modelinfer_controller.kubectl.render.png import png_of
+
+    _require_pillow(path)
+    write_file(path, png_of(svg))
 
 
-def _convert(command: Sequence[str], svg: str, png: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="modelinfer-") as folder:
-        drawing = Path(folder, "picture.svg")
-        drawing.write_text(svg, encoding="utf-8")
-        words = [word.format(svg=drawing, png=png) for word in command]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise failure(f"cannot draw {png}: {words[0]}: {done.stderr.strip() or 'no message'}")
+def _require_pillow(path: str) -> None:
+    try:
+        import PIL  # noqa: F401 # slow to import, and rarely needed
+    except ImportError as error:
+        raise failure(
+            f"--plot {path}: PNG needs the library Pillow, which `python3 -m pip install pillow` installs; "
+            "a path that ends in .svg needs nothing"
+        ) from error

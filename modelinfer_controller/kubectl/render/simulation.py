@@ -19,7 +19,7 @@ def simulation_lines(told: Simulation, terminal: Terminal) -> Iterator[str]:
     rows = [
         (
             Cell(span(timedelta(seconds=entry.after))),
-            Cell(f"{entry.available}/{told.replicas}"),
+            Cell(f"{entry.available}/{entry.replicas}"),
             Cell(entry.text),
         )
         for entry in told.timeline
@@ -29,5 +29,6 @@ def simulation_lines(told: Simulation, terminal: Terminal) -> Iterator[str]:
     took = span(timedelta(seconds=told.seconds))
     end = f"done after {took}" if told.is_finished else f"not done after {took}"
     tone = Tone.GOOD if told.is_finished else Tone.BAD
-    for line in terminal.wrap(f"{end}; {told.lowest_available} of {told.replicas} groups available at the lowest"):
+    lowest = f"{told.lowest_available} of {told.replicas} groups available at the lowest"
+    for line in terminal.wrap(f"{end}; {lowest if told.replicas else 'no groups are wanted any more'}"):
         yield terminal.paint(line, tone)

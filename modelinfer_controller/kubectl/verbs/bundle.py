@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from modelinfer_controller import __version__
 from modelinfer_controller.kube.clock import SystemClock
@@ -10,14 +9,14 @@ from modelinfer_controller.kubectl.model.access import connected, namespace_of
 from modelinfer_controller.kubectl.model.bundle import archive, read_bundle, redacted_text
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics, read_diagnostics
 from modelinfer_controller.kubectl.model.explanation import explain
-from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags, failure
+from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.rollout_history import history_of
 from modelinfer_controller.kubectl.model.rollout_status import rollout_status
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.kubectl.model.tree import tree_of
 from modelinfer_controller.kubectl.render.explain import explanation_lines
 from modelinfer_controller.kubectl.render.history import history_lines
-from modelinfer_controller.kubectl.render.output import render, say
+from modelinfer_controller.kubectl.render.output import render, say, write_file
 from modelinfer_controller.kubectl.render.rollout_status import progress_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal
 from modelinfer_controller.kubectl.render.tree import tree_lines
@@ -34,18 +33,11 @@ async def write_bundle(flags: ClusterFlags, name: str, path: str | None) -> None
         files |= screens(snapshot, await read_diagnostics(client, snapshot))
     files["README.txt"] = f"{namespace}/{name} at {now.isoformat()}, by kubectl-modelinfer {__version__}\n"
     file = path or f"{name}-bundle.tar.gz"
-    _write(file, archive(files, f"{name}-bundle", now))
+    write_file(file, archive(files, f"{name}-bundle", now))
     say(
         f"wrote {len(files)} files into {file}; Secrets are not read, and values that look like secrets are left out: "
         "look through it before you hand it on\n"
     )
-
-
-def _write(file: str, content: bytes) -> None:
-    try:
-        Path(file).write_bytes(content)
-    except OSError as error:
-        raise failure(f"cannot write {file}: {error.strerror}") from error
 
 
 def screens(snapshot: Snapshot, diagnostics: Diagnostics) -> dict[str, str]:

@@ -9,7 +9,8 @@ from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.manifest import read_manifests
 from modelinfer_controller.kubectl.model.simulation import NODE_CAPACITY, GroupFailure, NodeDrain, Scenario, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
-from modelinfer_controller.kubectl.render.output import show, write_file
+from modelinfer_controller.kubectl.render.output import show
+from modelinfer_controller.kubectl.render.picture import require_picture, write_picture
 from modelinfer_controller.kubectl.render.simulation import simulation_lines
 from modelinfer_controller.kubectl.render.simulation_plot import plot
 from modelinfer_controller.simulator.virtual_time import run as run_in_virtual_time
@@ -26,10 +27,12 @@ def show_simulation(  # noqa: PLR0913 # the options of the verb
     failures: Sequence[str],
     drains: Sequence[str],
     seed: int,
-    svg: str | None,
+    picture: str | None,
     output: str | None,
 ) -> int:
     """The exit code: 0 where everything came to be as specified, else 1."""
+    if picture is not None:
+        require_picture(picture)
     mean, spread = _start(start)
     manifests = read_manifests(paths)
     if len({manifest.name for manifest in manifests}) > 1:
@@ -45,8 +48,8 @@ def show_simulation(  # noqa: PLR0913 # the options of the verb
         drains=[_drain(each) for each in drains],
     )
     timeline = run_in_virtual_time(simulate(scenario))
-    if svg is not None:
-        write_file(svg, plot(timeline))
+    if picture is not None:
+        write_picture(picture, plot(timeline))
     told = simulation_of(timeline)
     show("Simulation", told, output, lambda terminal: simulation_lines(told, terminal))
     return 0 if timeline.is_finished else 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from clusters import NODES, NOW, Cluster
+from PIL import Image
 from situations import SITUATIONS, settled
 
 from modelinfer_controller.exits import Exit
@@ -25,9 +27,11 @@ from modelinfer_controller.kubectl.model.recreation import recreation_of, recrea
 from modelinfer_controller.kubectl.model.snapshot import Listed, snapshot_of, with_leaving, without_node
 from modelinfer_controller.kubectl.render.event_timeline import timeline_lines, timeline_plot
 from modelinfer_controller.kubectl.render.explain import explanation_lines
-from modelinfer_controller.kubectl.render.picture import write_picture
+from modelinfer_controller.kubectl.render.picture import require_picture, write_picture
 from modelinfer_controller.kubectl.render.plan import forecast_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_the_timeline_is_in_order_and_says_which_group() -> None:
@@ -213,14 +217,22 @@ def test_a_line_of_the_timeline_says_whom_it_is_about(width: int) -> None:
     assert "group 0, 5 pods" in " ".join(text.split())
 
 
-def test_a_png_is_drawn_by_a_program_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    picture = tmp_path / "qwen.png"
-    with pytest.raises(Exit, match=r"PNG needs one of rsvg-convert, .* a path that ends in \.svg needs none"):
-        write_picture(str(picture), "<svg/>")
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "rsvg-convert"
-    program.write_text('#!/bin/sh\n/bin/cp "$5" "$4"\n')
-    program.chmod(0o755)
-    write_picture(str(picture), "<svg/>")
-    assert picture.read_text() == "<svg/>"
+def test_a_png_shows_what_the_svg_does(tmp_path: Path) -> None:
+    drawing = timeline_plot(timeline_of(SITUATIONS["crash-loop"]().snapshot(), []))
+    write_picture(str(tmp_path / "qwen.PNG"), drawing)
+    picture = Image.open(tmp_path / "qwen.PNG").convert("RGB")
+    assert picture.size == tuple(2 * int(ElementTree.fromstring(drawing).attrib[side]) for side in ("width", "height"))
+    content = picture.tobytes()
+    drawn = {circle.attrib["fill"] for circle in ElementTree.fromstring(drawing).iter(f"{SVG}circle")}
+    assert drawn <= {"#" + content[at : at + 3].hex() for at in range(0, len(content), 3)}
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_cluster_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Exit, match=r"a picture is a file that ends in \.svg or \.png"):
+        require_picture("qwen.jpg")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(Exit, match=r"Pillow, which `python3 -m pip install pillow` installs; .* \.svg"):
+        require_picture(str(tmp_path / "qwen.png"))
+    require_picture("qwen.svg")

@@ -15,7 +15,9 @@ from modelinfer_controller.kubectl.model import simulation
 from modelinfer_controller.kubectl.model.manifest import Manifest
 from modelinfer_controller.kubectl.model.simulation import GroupFailure, NodeDrain, Scenario, Timeline, simulate
 from modelinfer_controller.kubectl.model.simulation_report import simulation_of
+from modelinfer_controller.kubectl.render.simulation import simulation_lines
 from modelinfer_controller.kubectl.render.simulation_plot import plot
+from modelinfer_controller.kubectl.render.terminal import Terminal
 from modelinfer_controller.simulator.apiserver import cel_rules
 from modelinfer_controller.simulator.virtual_time import run
 
@@ -37,6 +39,18 @@ def test_a_rollout_keeps_to_the_budget_and_takes_its_time() -> None:
         play(manifest(maxUnavailable=0, maxSurge=1), manifest("vllm:v2", maxUnavailable=0, maxSurge=1))
     )
     assert surge.lowest_available == 4
+
+
+def test_available_groups_are_compared_with_those_that_were_wanted_then() -> None:
+    suspending = manifest()
+    suspending.spec["suspend"] = True
+    told = simulation_of(play(manifest(), suspending))
+    counts = [(entry.available, entry.replicas) for entry in told.timeline]
+    assert counts[0] == (0, 4)
+    assert (4, 4) in counts
+    assert counts[-1] == (0, 0)
+    assert all(available <= wanted for available, wanted in counts)
+    assert list(simulation_lines(told, Terminal(80)))[-1].endswith("; no groups are wanted any more")
 
 
 def test_a_drain_is_seen_before_its_group_is_replaced() -> None:
