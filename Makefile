@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo quickstart test venv lint unit coverage mutation sim integration e2e bench fuzz lock plugin
+.PHONY: docs demo quickstart test venv lint unit coverage mutation sim integration e2e bench chaos fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -82,6 +82,9 @@ integration: venv
 # On real nodes, which need Linux and root; elsewhere it is left out, and says so. MODELINFER_E2E=required forbids that.
 e2e: venv
 	$(BIN)/pytest tests/e2e $(ARGS) || $(BIN)/pytest tests/e2e --last-failed --last-failed-no-failures none $(ARGS)
+
+chaos: venv ## A real control plane, faults of every kind, and a judge: minutes by default, ARGS="--hours 2" for longer
+	PYTHONPATH=hack:tests:tests/integration $(BIN)/python -m chaos $(ARGS)
 
 bench: venv
 	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,9 +15,16 @@ from controlplane.processes import spawn
 NAMESPACE = "modelinfer-system"
 ACCOUNT = "modelinfer-controller"
 RBAC = Path(__file__).parents[2] / "manifests" / "rbac"
-USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 COMMAND = Path(sys.executable).with_name("modelinfer-controller")
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+def user_of(account: str) -> str:
+    """The name under which the audit log has a service account of the controller's namespace."""
+    return f"system:serviceaccount:{NAMESPACE}:{account}"
+
+
+USER = user_of(ACCOUNT)
 
 
 class ControllerProcess:
@@ -79,3 +87,27 @@ def wait_until_served(control_plane: ControlPlane) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def replica_kubeconfig(control_plane: ControlPlane, name: str) -> Path:
+    """Of a new service account with the controller's own rights."""
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}]
+    group = "rbac.authorization.k8s.io"
+    bindings = [
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": kind,
+            "metadata": {"name": f"{name}.{granted}", **({"namespace": NAMESPACE} if kind == "RoleBinding" else {})},
+            "roleRef": {"apiGroup": group, "kind": kind.removesuffix("Binding"), "name": granted},
+            "subjects": subjects,
+        }
+        for kind, granted in (
+            ("ClusterRoleBinding", "modelinfer-controller"),
+            ("ClusterRoleBinding", "modelinfer-controller-nodes"),
+            ("RoleBinding", "modelinfer-controller-leader-election"),
+        )
+    ]
+    items = {"apiVersion": "v1", "kind": "List", "items": [account, *bindings]}
+    control_plane.kubectl("apply", "-f-", input=json.dumps(items))
+    return control_plane.service_account_kubeconfig(NAMESPACE, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections import Counter
@@ -10,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller_process import COMMAND, WRITES, wait_until_served
+from controller_process import COMMAND, WRITES, replica_kubeconfig, user_of, wait_until_served
+from controller_process import NAMESPACE as SYSTEM
 from controlplane import AuditEvent, ControlPlane, Settings
 from controlplane.processes import spawn
 from models import model, role, update
@@ -18,7 +18,6 @@ from tcp_proxy import TcpProxy
 from user import User
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-SYSTEM = "modelinfer-system"
 SHORT = ("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms")
 LEADERSHIP_LOST = 6
 REPLICAS = 5
@@ -38,9 +37,9 @@ class Replica:
     """One replica, under a service account of its own, so that the audit log tells its requests from the other's."""
 
     def __init__(self, control_plane: ControlPlane, name: str, *arguments: str, port: int | None = None) -> None:
-        self.user = f"system:serviceaccount:{SYSTEM}:{name}"
+        self.user = user_of(name)
         self._log = control_plane.logs / f"{name}.log"
-        kubeconfig = _kubeconfig(control_plane, name)
+        kubeconfig = replica_kubeconfig(control_plane, name)
         if port is not None:
             kubeconfig.write_text(kubeconfig.read_text().replace(control_plane.server, f"https://127.0.0.1:{port}"))
         self._log.unlink(missing_ok=True)
@@ -255,26 +254,3 @@ def test_the_second_replica_is_idle_while_the_first_leads(ha_control_plane: Cont
         rollout.assert_no_pod_touched_twice(pair)
         pair.follower.send(signal.SIGTERM)
         assert pair.follower.exit_code() == 0
-
-
-def _kubeconfig(control_plane: ControlPlane, name: str) -> Path:
-    """Of a new service account with the controller's own rights."""
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM}}
-    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": SYSTEM}]
-    group = "rbac.authorization.k8s.io"
-    bindings = [
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": kind,
-            "metadata": {"name": name, **({"namespace": SYSTEM} if kind == "RoleBinding" else {})},
-            "roleRef": {"apiGroup": group, "kind": kind.removesuffix("Binding"), "name": granted},
-            "subjects": subjects,
-        }
-        for kind, granted in (
-            ("ClusterRoleBinding", "modelinfer-controller"),
-            ("RoleBinding", "modelinfer-controller-leader-election"),
-        )
-    ]
-    items = {"apiVersion": "v1", "kind": "List", "items": [account, *bindings]}
-    control_plane.kubectl("apply", "-f-", input=json.dumps(items))
-    return control_plane.service_account_kubeconfig(SYSTEM, name)

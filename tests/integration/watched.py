@@ -35,10 +35,16 @@ class Access:
 
 
 class Change:
-    """One event of a watch. `object` is the object after it, for DELETED the last one."""
+    """One event of a watch. `object` is the object after it, for DELETED the last one.
 
-    def __init__(self, type_: Literal["ADDED", "MODIFIED", "DELETED"], object_: Object) -> None:
+    `is_listed`: found by a list after a watch had ended. Several may have happened in between, in another order.
+    """
+
+    def __init__(
+        self, type_: Literal["ADDED", "MODIFIED", "DELETED"], object_: Object, *, is_listed: bool = False
+    ) -> None:
         self.type = type_
+        self.is_listed = is_listed
         self.object = object_
         self.name: str = object_["metadata"]["name"]
 
@@ -107,9 +113,9 @@ class Watched:
             for name, item in items.items():
                 known = self.by_name.get(name)
                 if known is None or _version(known) != _version(item):
-                    self._note("ADDED" if known is None else "MODIFIED", item)
+                    self._note("ADDED" if known is None else "MODIFIED", item, is_listed=True)
             for name in self.by_name.keys() - items.keys():
-                self._note("DELETED", self.by_name[name])
+                self._note("DELETED", self.by_name[name], is_listed=True)
         return str(listed["metadata"]["resourceVersion"])
 
     def _run(self, version: str) -> None:
@@ -133,15 +139,17 @@ class Watched:
             answer = connection.getresponse()
             while not self._stopped and (line := answer.readline()):
                 event = json.loads(line)
-                if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
-                    return
+                if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
+                    return  # an error, or the Status of a server that has just started
                 with self._news:
                     self._note(event["type"], event["object"])
         finally:
             connection.close()
 
-    def _note(self, type_: Literal["ADDED", "MODIFIED", "DELETED"], object_: Object) -> None:
-        change = Change(type_, object_)
+    def _note(
+        self, type_: Literal["ADDED", "MODIFIED", "DELETED"], object_: Object, *, is_listed: bool = False
+    ) -> None:
+        change = Change(type_, object_, is_listed=is_listed)
         self.changes.append(change)
         self._seen[change.name] = _version(object_)
         if type_ == "DELETED":
