@@ -179,6 +179,15 @@ class Facts:
         is_current = found.get("observedGeneration") == (model.get("metadata") or {}).get("generation")
         return is_current and found.get("reason") == "ProgressDeadlineExceeded"
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether the status holds what passes with time: recreations, refused requests, an update's clock."""
+        status = self.status
+        records = (status.get("groups") or {}).values()
+        if status.get("updateProgress") or status.get("apiFailures"):
+            return True
+        return any(one.get("rebuilds") for one in records)
+
     def revision_data(self, name: str) -> Object:
         """What it says; {} if it is not stored."""
         stored = self.find(REVISIONS, name)

@@ -34,7 +34,8 @@ T = TypeVar("T")
 
 A_MOMENT = 0.00137  # seconds, off everybody's beat: whoever was in the middle of something has finished it
 TIME_TO_REST = 2700.0
-QUIET = 750.0  # longer than anything that the controller waits for: a rebuild is forgotten after ten healthy minutes
+QUIET = 750.0  # longer than anything that the status remembers: a recreation is forgotten after ten healthy minutes
+QUIET_OF_NO_MEMORY = 225.0  # longer than anything else that the controller waits for
 STEP = 75.0
 TIME_FOR_ALL_ELSE = 3600.0  # what is broken for ever leaves no rest to wait for
 
@@ -201,7 +202,7 @@ class Histories(Incidents, Life, RuleBasedStateMachine):
     async def _rest(self) -> None:
         world = self.world
         quiet = spent = 0.0
-        while quiet < QUIET:
+        while quiet < (QUIET if world.facts.has_memory else QUIET_OF_NO_MEMORY):
             writes = len(world.journal.controller_writes)
             await world.sleep(STEP)
             spent += STEP

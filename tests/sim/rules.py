@@ -123,9 +123,12 @@ class Rules:
             assert self._just_changed(bearer), f"{exchange}: {name} exists"
 
     def nothing_else_is_refused(self, exchange: Exchange) -> None:
-        """What the controller asks for is never invalid, unknown or forbidden; UIDs of the past and admission apart."""
+        """What the controller asks for is never invalid, unknown or forbidden; UIDs of the past and admission apart.
+
+        What a server that fails answers says nothing of the request.
+        """
         status = exchange.response.status
-        if not exchange.is_write or status < 300 or status in OWN_REFUSALS:
+        if not exchange.is_write or status < 300 or status >= 500 or status in OWN_REFUSALS:
             return
         text = exchange.response.body.decode(errors="replace")
         is_quota = status == 403 and "quota" in text
