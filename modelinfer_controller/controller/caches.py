@@ -91,6 +91,18 @@ class Caches:
         """In its newest known state, own status writes included."""
         return self.own_model_infers.latest(key, self.model_infers.lister.get(key))
 
+    def has(self, stored: ModelInfer) -> bool:
+        """Whether that very ModelInfer is still there."""
+        now = self.model_infer(stored.metadata.object_name)
+        return now is not None and now.metadata.uid == stored.metadata.uid
+
+    def has_spec_of(self, stored: ModelInfer) -> bool:
+        """Whether its spec is still the one of `stored`, and it is not being deleted."""
+        now = self.model_infer(stored.metadata.object_name)
+        if now is None or now.metadata.is_terminating:
+            return False
+        return (now.metadata.uid, now.metadata.generation) == (stored.metadata.uid, stored.metadata.generation)
+
     @property
     def required_informers(self) -> tuple[SharedInformer[Any], ...]:
         return (self.model_infers, self.pods.informer, self.services.informer, self.revisions.informer)

@@ -16,7 +16,7 @@ class EventSink(Protocol):
 
 
 class OnceEventRecorder:
-    """Implements `reconciler.EventRecorder`. What it remembers only spares repetition: a loss says things once more."""
+    """What it remembers only spares repetition: a loss says things once more."""
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
@@ -24,9 +24,11 @@ class OnceEventRecorder:
         self._before: dict[ObjectName, Before] = {}
 
     def before(self, key: ObjectName) -> Before | None:
+        """What `record` was given last."""
         return self._before.get(key)
 
     def record(self, stored: ModelInfer, events: tuple[Event, ...], now: Before | None = None) -> None:
+        """Says what was not said before. Does not block or raise."""
         key = stored.metadata.object_name
         before = self._last.get(key, frozenset())
         for event in dict.fromkeys(events):
@@ -37,6 +39,7 @@ class OnceEventRecorder:
             self._before[key] = now
 
     def forget(self, key: ObjectName) -> None:
+        """The ModelInfer is gone."""
         self._last.pop(key, None)
         self._before.pop(key, None)
 

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from modelinfer_controller.api import well_known
+from modelinfer_controller.api import validation, well_known
 from modelinfer_controller.api.core import ControllerRevision
+from modelinfer_controller.api.modelinfer import ModelInferSpec
+from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.validation import InvalidSpec
 from modelinfer_controller.controller.caches import Caches
 from modelinfer_controller.controller.children import Children
 from modelinfer_controller.controller.snapshot import name_conflicts_of
@@ -18,13 +21,20 @@ from modelinfer_controller.planning.revision import Revision, revision_of
 class Remembered:
     """What outlives one pass over a ModelInfer, and is forgotten with it: nothing that a decision depends on.
 
-    revisions: those that were seen, by name, so that one that somebody deletes while it is in use can be stored again.
-    decoded: by UID.
+    spec: as it is stored, and decoded. revisions: those that were seen, by name, so that one that somebody deletes
+    while it is in use can be stored again. decoded: by UID.
     """
 
     memory: Memory = field(default_factory=Memory)
+    spec: tuple[bytes, ModelInferSpec | InvalidSpec] | None = None
     revisions: dict[str, Revision] = field(default_factory=dict)
     decoded: dict[str, tuple[ControllerRevision, Revision]] = field(default_factory=dict)
+
+    def decode_spec(self, spec_json: bytes, name: str) -> ModelInferSpec | InvalidSpec:
+        """Once for each state of the spec, which changes far less often than pods do."""
+        if self.spec is None or self.spec[0] != spec_json:
+            self.spec = (spec_json, validation.decode(spec_json, name))
+        return self.spec[1]
 
     def decode(self, stored: ControllerRevision) -> Revision:
         """Once for each state of a ControllerRevision."""
@@ -54,9 +64,14 @@ class Observer:
         self._children = Children(caches)
         self._remembered: dict[str, Remembered] = {}
 
+    def owner_of(self, stored: ModelInfer) -> Owner | InvalidSpec:
+        spec_json = bytes(stored.spec)
+        spec = self._remembered_of(stored.metadata.uid).decode_spec(spec_json, stored.metadata.name)
+        return spec if isinstance(spec, InvalidSpec) else Owner(stored.metadata, spec, spec_json, stored.status)
+
     def observe(self, owner: Owner) -> Observed:
         caches, uid = self._caches, owner.metadata.uid
-        remembered = self._remembered.setdefault(uid, Remembered())
+        remembered = self._remembered_of(uid)
         children, pod_revisions = self._children.of(owner)
         revisions = tuple(remembered.decode(stored) for stored in caches.revisions.of(uid))
         return Observed(
@@ -73,6 +88,9 @@ class Observer:
             budget_problem=caches.discovered_budgets.problem,
             memory=remembered.memory,
         )
+
+    def _remembered_of(self, uid: str) -> Remembered:
+        return self._remembered.setdefault(uid, Remembered())
 
     def forget(self, uid: str) -> None:
         """The ModelInfer is gone."""

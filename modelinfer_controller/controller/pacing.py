@@ -88,18 +88,6 @@ class Pacing:
         namespace = self._namespaces.setdefault(model_infer.namespace, Namespace())
         return PassPacing(owner, namespace, self._now, self._clock, model_infer.creation_timestamp)
 
-    def deferred_groups(self, uid: str) -> tuple[int, ...]:
-        """Groups of which something was refused, in the order of their next turns: others come before them."""
-        owner = self._owners.get(uid)
-        if owner is None:
-            return ()
-        last = {group: gate.refused_at for (group, _), gate in owner.groups.items() if group is not None}
-        return tuple(sorted(last, key=lambda group: (last[group], group)))
-
-    def waits_for_quota(self, namespace: str) -> bool:
-        """Whether a quota was full when a pass gave up on a kind of write."""
-        return namespace in self._namespaces and bool(self._namespaces[namespace].kinds)
-
     def forget(self, uid: str) -> None:
         self._owners.pop(uid, None)
 
@@ -134,6 +122,15 @@ class PassPacing:
         self._refusals: dict[Kind, int] = {}
         self._successes: set[Kind] = set()
         self._held: set[Kind] = set()
+
+    def deferred_groups(self) -> tuple[int, ...]:
+        """Groups of which something was refused, in the order of their next turns: others come before them."""
+        last = {group: gate.refused_at for (group, _), gate in self._owner.groups.items() if group is not None}
+        return tuple(sorted(last, key=lambda group: (last[group], group)))
+
+    def waits_for_quota(self) -> bool:
+        """Whether a quota was full when a pass gave up on a kind of write."""
+        return bool(self._namespace.kinds)
 
     def keep_only(self, actions: Iterable[Action]) -> None:
         """Forget failures of what is not wanted any more.
@@ -206,6 +203,10 @@ class PassPacing:
             if gate.failure is not None and (gate.is_wanted or gate.failure.reason == Reason.METADATA_REMOVED):
                 found.setdefault(gate.failure.group, gate.failure)
         return found
+
+    def until(self, wake_at: datetime | None) -> float | None:
+        """Seconds until then; None where nothing is to happen."""
+        return max(0.0, (wake_at - self._clock.now()).total_seconds()) if wake_at is not None else None
 
     def wait(self) -> float | None:
         """Seconds until the next of it may be tried, in whole milliseconds rounded up; None where nothing waits.

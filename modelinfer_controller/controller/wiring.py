@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.controller.caches import Caches, build_caches
+from modelinfer_controller.controller.decider import Decider, DecisionObserver
 from modelinfer_controller.controller.enqueue import add_event_handlers, enqueue_all, enqueue_owners_on
 from modelinfer_controller.controller.event_recorder import EventSink, OnceEventRecorder
 from modelinfer_controller.controller.execute import ActionObserver, Executor, ignore_action
@@ -14,7 +15,8 @@ from modelinfer_controller.controller.forget import ForgetDeleted, QuotaWatch
 from modelinfer_controller.controller.node_watch import NodeWatch
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.controller.pacing import Pacing
-from modelinfer_controller.controller.reconciler import DecisionObserver, Reconciler, StatusObserver
+from modelinfer_controller.controller.reconciler import Reconciler
+from modelinfer_controller.controller.reporter import Reporter, StatusObserver
 from modelinfer_controller.controller.status_writer import StatusWriter
 from modelinfer_controller.controller.writes import Writes
 from modelinfer_controller.kube.backoff import Random
@@ -95,19 +97,16 @@ def wire(  # noqa: PLR0913 # what the composition root decides
     caches.model_infers.add_event_handler(ForgetDeleted(observer.forget, pacing.forget, writes.forget))
     caches.pods.informer.add_event_handler(QuotaWatch(pacing.quota_freed))
     status_writer = StatusWriter(client, caches)
-    limiter = FairLimiter(max_in_flight)
-    reconciler = Reconciler(
+    reporter = Reporter(
         caches,
-        observer,
-        Executor(writes, limiter, observe=observers.on_action),
-        pacing,
         status_writer,
         OnceEventRecorder(events),
         clock,
         has_pending=queue.has_pending,
-        on_decision=observers.on_decision,
         on_status=observers.on_status,
-        processor_time=processor_time,
     )
+    decider = Decider(observer, clock, on_decision=observers.on_decision, processor_time=processor_time)
+    executor = Executor(writes, FairLimiter(max_in_flight), observe=observers.on_action)
+    reconciler = Reconciler(caches, observer, decider, executor, pacing, reporter)
     controller = Controller("modelinfer", queue, reconciler.reconcile, workers=workers, observe=observers.on_reconcile)
     return Components(caches, queue, controller, status_writer)

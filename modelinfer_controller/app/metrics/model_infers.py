@@ -31,7 +31,7 @@ SPARE = 16  # PodGroups that are gone, before they are looked for
 
 
 class ModelInferMetrics:
-    """Implements `reconciler.StatusObserver`, and is a handler of the informer of ModelInfers."""
+    """Implements `reporter.StatusObserver`, and is a handler of the informer of ModelInfers."""
 
     def __init__(self, metrics: Metrics, *, max_objects: int, histograms: HistogramScope) -> None:
         self._max_objects = max_objects

@@ -56,7 +56,7 @@ class Passes:
         """One pass; what comes back knows what was refused."""
         pacing = self.pacing.of(stored.metadata)
         self.tried.clear()
-        plan = plan or plan_from_nothing(stored, self.pacing.deferred_groups(stored.metadata.uid))
+        plan = plan or plan_from_nothing(stored, pacing.deferred_groups())
         await self._executor.execute(plan, identity_of(owner_of(stored)), pacing)
         return pacing
 
