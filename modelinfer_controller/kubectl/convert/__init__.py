@@ -6,5 +6,6 @@ leader_worker_set   ┐
 model_serving       │
 role_based_group    ├ one module for each kind: which field becomes which
 stateful_set        ┘
+foreign             keys of the old controller that are left, and other documents that name the old workload
 conversion          the kind's converter, the check of the result, the other documents of a file
 """

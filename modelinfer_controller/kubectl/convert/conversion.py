@@ -10,6 +10,7 @@ from typing import Any
 from modelinfer_controller.api import modelinfer
 from modelinfer_controller.api.validation import InvalidSpec, decode
 from modelinfer_controller.kubectl.convert import leader_worker_set, model_serving, role_based_group, stateful_set
+from modelinfer_controller.kubectl.convert.foreign import notes_on_other, notes_on_result
 from modelinfer_controller.kubectl.convert.source import Note, Source, source_of
 
 Document = Mapping[str, Any]
@@ -24,15 +25,12 @@ CONVERTERS: Mapping[tuple[str, str], Converter] = {
     ("workloads.x-k8s.io", "RoleBasedGroupSet"): role_based_group.convert,
     ("apps", "StatefulSet"): stateful_set.convert,
 }
-# Labels by which a Service of the old workload finds pods that will not have them.
-_FOREIGN_LABELS = (
-    "leaderworkerset.sigs.k8s.io/",
-    "modelserving.volcano.sh/",
-    "rbg.workloads.x-k8s.io/",
-    "statefulset.kubernetes.io/",
-    "apps.kubernetes.io/pod-index",
-)
-_INSTEAD = "pods of a ModelInfer lack it; select modelinfer.volcano.sh/name, /role and /entry"
+# Fields of metadata that a manifest may have.
+_METADATA = ("name", "namespace", "labels", "annotations")
+
+
+class Malformed(Exception):
+    """A document is not of the kind that it names; the message says which document, and what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,10 @@ class Converted:
 
 
 def converted(documents: Iterable[Document], *, one_group: bool = False) -> list[Converted]:
-    """One for each document, in order. one_group: a StatefulSet is one group of ranks, not a set of servers."""
+    """One for each document, in order. one_group: a StatefulSet is one group of ranks, not a set of servers.
+
+    Raises Malformed.
+    """
     return [_converted(document, one_group) for document in documents]
 
 
@@ -53,35 +54,38 @@ def _converted(document: Document, one_group: bool) -> Converted:
     group = str(document.get("apiVersion", "")).rpartition("/")[0]
     converter = CONVERTERS.get((group, str(document.get("kind"))))
     if converter is None:
-        return Converted(document, None, tuple(_notes_on_others(document)))
+        return Converted(document, None, tuple(notes_on_other(document)))
     if one_group and converter is stateful_set.convert:
         converter = stateful_set.convert_to_one_group
     source = source_of(document)
-    spec = converter(source)
-    metadata = source.take("metadata") or {}
+    spec = _spec_by(converter, source)
+    metadata = _metadata(source)
     name = str(metadata.get("name", ""))
     for violation in _violations(spec, name):
         source.note("result", f"the API server would refuse it: {violation}")
-    body = {
-        "apiVersion": modelinfer.API_VERSION,
-        "kind": modelinfer.KIND,
-        "metadata": {key: value for key, value in metadata.items() if value},
-        "spec": spec,
-    }
+    body = {"apiVersion": modelinfer.API_VERSION, "kind": modelinfer.KIND, "metadata": metadata, "spec": spec}
+    source.notes += notes_on_result(body)
     return Converted(body, f"{source.kind} {name}", source.finish())
+
+
+def _spec_by(converter: Converter, source: Source) -> dict[str, Any]:
+    """Converters rely on the shape of their kind. A file that no server has accepted may have another."""
+    name = source.left.get("metadata", {}).get("name")
+    try:
+        return converter(source)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Malformed(f"{source.kind} {name} does not have the shape of its kind: {error}") from error
+
+
+def _metadata(source: Source) -> dict[str, Any]:
+    """What a user writes of it. Owners and finalizers belong to the old object."""
+    found = source.take("metadata") or {}
+    for key in sorted(key for key, value in found.items() if value and key not in _METADATA):
+        source.note(f"metadata.{key}", "is left out: it belongs to the old object")
+    return {key: value for key, value in found.items() if value and key in _METADATA}
 
 
 def _violations(spec: Mapping[str, Any], name: str) -> Iterator[str]:
     checked = decode(json.dumps(spec, default=str), name)
     if isinstance(checked, InvalidSpec):
         yield from map(str, checked.violations)
-
-
-def _notes_on_others(document: Document) -> Iterator[Note]:
-    """A Service that selects the old workload's labels finds no pod of the new one."""
-    spec = document.get("spec")
-    selector = spec.get("selector") if isinstance(spec, dict) else None
-    for label in sorted(selector or {}) if isinstance(selector, dict) else ():
-        if label.startswith(_FOREIGN_LABELS):
-            where = f"{document.get('kind')} {document.get('metadata', {}).get('name')}"
-            yield Note(f"{where}: spec.selector[{label}]", _INSTEAD)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from modelinfer_controller.kubectl.convert.conversion import CONVERTERS, Converted, converted
+from modelinfer_controller.kubectl.convert.conversion import CONVERTERS, Converted, Malformed, converted
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.render.output import as_yaml, say
 
@@ -20,7 +20,10 @@ _ENDINGS = (".yaml", ".yml", ".json")
 def show_conversion(paths: Sequence[str], output: str, *, one_group: bool) -> int:
     """YAML with the notes as comments above each document; or a JSON list, with the notes on stderr."""
     documents = [document for path in paths for document in _documents(path)]
-    results = converted(documents, one_group=one_group)
+    try:
+        results = converted(documents, one_group=one_group)
+    except Malformed as malformed:
+        raise failure(str(malformed)) from malformed
     if not any(result.source for result in results):
         kinds = ", ".join(sorted({kind for _, kind in CONVERTERS}))
         raise failure(f"there is nothing to convert: no {kinds}")

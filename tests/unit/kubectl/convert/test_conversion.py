@@ -256,3 +256,76 @@ def test_the_verb_reads_stdin_and_says_when_there_is_nothing_to_convert() -> Non
     nothing = CliRunner().invoke(plugin, ["convert", "-f", "-"], input="kind: ConfigMap\n")
     assert nothing.exit_code == 1
     assert "nothing to convert" in str(nothing.exception)
+
+
+def test_keys_of_the_old_controller_are_named_wherever_they_stand() -> None:
+    document = copy.deepcopy(LEADER_WORKER_SET)
+    document["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "gpus"
+    document["metadata"]["annotations"]["leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology"] = "rack"
+    pod = copy.deepcopy(document["spec"]["leaderWorkerTemplate"]["workerTemplate"])
+    index = {"fieldRef": {"fieldPath": "metadata.labels['leaderworkerset.sigs.k8s.io/worker-index']"}}
+    pod["spec"]["containers"][0]["env"] = [{"name": "RANK", "valueFrom": index}]
+    spread = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"leaderworkerset.sigs.k8s.io/name": "vllm"}}}
+    pod["spec"]["topologySpreadConstraints"] = [spread]
+    document["spec"]["leaderWorkerTemplate"]["workerTemplate"] = pod
+    worker = "result: spec.template.roles[0].workerTemplate.spec"
+    assert fields(one(document)) - fields(one(LEADER_WORKER_SET)) == {
+        "result: metadata.labels[kueue.x-k8s.io/queue-name]",
+        "result: metadata.annotations[leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology]",
+        f"{worker}.containers[0].env[0].valueFrom.fieldRef.fieldPath",
+        f"{worker}.topologySpreadConstraints[0].labelSelector.matchLabels[leaderworkerset.sigs.k8s.io/name]",
+    }
+
+
+def test_annotations_of_rbg_on_templates_are_named() -> None:
+    document = copy.deepcopy(ROLE_BASED_GROUP)
+    template = document["spec"]["roleTemplates"][0]["template"]
+    template["metadata"]["annotations"] = {"rolebasedgroup.workloads.x-k8s.io/port-allocator": "{}"}
+    assert (
+        "result: spec.template.roles[1].entryTemplate.metadata.annotations"
+        "[rolebasedgroup.workloads.x-k8s.io/port-allocator]"
+    ) in fields(one(document))
+
+
+def test_owners_and_finalizers_of_the_old_object_are_left_out() -> None:
+    document = copy.deepcopy(STATEFUL_SET)
+    document["metadata"] |= {"ownerReferences": [{"kind": "X"}], "finalizers": ["x/y"]}
+    result = one(document)
+    assert result.document["metadata"].keys() <= {"name", "namespace", "labels", "annotations"}
+    assert {"metadata.ownerReferences", "metadata.finalizers"} <= fields(result)
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (
+            {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"},
+             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "vllm"}}},
+            "HorizontalPodAutoscaler x: spec.scaleTargetRef",
+        ),
+        (
+            {"apiVersion": "workloads.x-k8s.io/v1alpha2", "kind": "CoordinatedPolicy", "metadata": {"name": "x"}},
+            "CoordinatedPolicy x",
+        ),
+    ],
+    ids=["an autoscaler", "an object of the old project"],
+)  # fmt: skip
+def test_other_documents_that_lose_their_workload_are_named(document: dict[str, Any], field: str) -> None:
+    assert fields(one(document)) == {field}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**LEADER_WORKER_SET, "spec": {"leaderWorkerTemplate": {"size": "two", "workerTemplate": {}}}},
+        {**LEADER_WORKER_SET, "spec": {"leaderWorkerTemplate": {"workerTemplate": "none"}}},
+        {**ROLE_BASED_GROUP, "spec": {"roleTemplates": ["router"]}},
+    ],
+    ids=["a number as text", "text as a template", "text as an object"],
+)
+def test_a_document_of_another_shape_is_refused_in_one_line(document: dict[str, Any]) -> None:
+    result = CliRunner().invoke(plugin, ["convert", "-f", "-"], input=yaml.safe_dump(document))
+    assert result.exit_code == 1
+    assert f"{document['kind']} {document['metadata']['name']} does not have the shape of its kind" in str(
+        result.exception
+    )
