@@ -25,6 +25,8 @@ CONVERTERS: Mapping[tuple[str, str], Converter] = {
     ("workloads.x-k8s.io", "RoleBasedGroupSet"): role_based_group.convert,
     ("apps", "StatefulSet"): stateful_set.convert,
 }
+# Kinds whose controller names pods as this one does: <name>-<group>-<role>-<instance>-<index>.
+_SAME_POD_NAMES = ("ModelServing", "RoleBasedGroupSet")
 # Fields of metadata that a manifest may have.
 _METADATA = ("name", "namespace", "labels", "annotations")
 
@@ -61,6 +63,8 @@ def _converted(document: Document, one_group: bool) -> Converted:
     spec = _spec_by(converter, source)
     metadata = _metadata(source)
     name = str(metadata.get("name", ""))
+    if source.kind in _SAME_POD_NAMES:
+        source.note("metadata.name", "while both run choose another: pods of the two have the same names")
     for violation in _violations(spec, name):
         source.note("result", f"the API server would refuse it: {violation}")
     body = {"apiVersion": modelinfer.API_VERSION, "kind": modelinfer.KIND, "metadata": metadata, "spec": spec}
@@ -89,3 +93,8 @@ def _violations(spec: Mapping[str, Any], name: str) -> Iterator[str]:
     checked = decode(json.dumps(spec, default=str), name)
     if isinstance(checked, InvalidSpec):
         yield from map(str, checked.violations)
+    for index, role in enumerate(spec["template"]["roles"]):
+        for field in {"entryTemplate", "workerTemplate"} & role.keys():
+            spec_of_pod = role[field]["spec"]
+            if isinstance(spec_of_pod, dict) and not spec_of_pod.get("containers"):
+                yield f"spec.template.roles[{index}].{field}.spec.containers: is required"

@@ -103,6 +103,7 @@ def test_model_serving() -> None:
         ("decode", 1, 0),
     ]
     assert fields(result) == {
+        "metadata.name",
         "spec.plugins",
         "spec.rolloutStrategy.rollingUpdateConfiguration.partition",
         "spec.template.networkTopology.rolePolicy",
@@ -180,7 +181,7 @@ def test_role_based_group_of_v1alpha1() -> None:
     (role,) = spec["template"]["roles"]
     assert role["workerReplicas"] == 1
     assert role["workerTemplate"]["metadata"]["labels"]["part"] == "worker"
-    assert fields(result) == {"spec.template.roles[0].workload"}
+    assert fields(result) == {"metadata.name", "spec.template.roles[0].workload"}
 
 
 def test_a_stateful_set_of_independent_servers() -> None:
@@ -203,6 +204,22 @@ def test_what_the_server_would_refuse_is_said() -> None:
     document["spec"]["template"]["roles"][0]["name"] = "a-name-that-is-too-long"
     messages = [note.message for note in one(document).notes if note.field == "result"]
     assert any("would refuse it" in message and "name" in message for message in messages)
+
+
+def test_a_pod_of_another_shape_would_be_refused() -> None:
+    template = {"size": 2, "workerTemplate": {"spec": ["a"]}}
+    messages = [note.message for note in one({**LEADER_WORKER_SET, "spec": {"leaderWorkerTemplate": template}}).notes]
+    assert any("would refuse it: spec.template.roles[0].entryTemplate.spec" in message for message in messages)
+
+
+def test_a_template_without_containers_would_be_refused() -> None:
+    """RBG's custom components have no equal, so nothing is left to make a pod of."""
+    document = copy.deepcopy(ROLE_BASED_GROUP)
+    document["spec"]["roles"] = [{"name": "pair", "customComponentsPattern": {"components": [{"name": "a"}]}}]
+    messages = [note.message for note in one(document).notes if note.field == "result"]
+    assert messages == [
+        "the API server would refuse it: spec.template.roles[0].entryTemplate.spec.containers: is required"
+    ]
 
 
 def test_other_documents_are_passed_on_and_foreign_selectors_named() -> None:
