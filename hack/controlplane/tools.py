@@ -99,6 +99,7 @@ HELM = Module(
         Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
     ),
 )
+KUBE_STATE_METRICS = Module("kube-state-metrics", (Program("kube-state-metrics", "k8s.io/kube-state-metrics/v2"),))
 
 
 @dataclass(frozen=True)

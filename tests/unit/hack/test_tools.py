@@ -51,7 +51,7 @@ def test_the_folder_of_the_binaries_follows_versions_and_platform() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO, tools.NODE, tools.HELM],
+    [tools.KUBERNETES, tools.ETCD_KWOK, tools.VOLCANO, tools.NODE, tools.HELM, tools.KUBE_STATE_METRICS],
     ids=lambda m: m.folder,
 )
 def test_every_program_is_pinned(module: tools.Module) -> None:
