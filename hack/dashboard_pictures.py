@@ -6,8 +6,7 @@
 
 DATA is what `dashboard.data` writes.
 
-Grafana draws the same series; here they are drawn without one. A panel without data, such as those of engines, is left
-out.
+Grafana draws the same series; here they are drawn without one. A panel without data is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 COLUMNS, WIDTH, HEIGHT = 2, 7.4, 2.7
-MAX_LEGEND = 10
+MAX_LEGEND = 15
 
 
 def main(data: dict[str, Any]) -> None:
@@ -87,6 +86,8 @@ def formatter(unit: str) -> Any:
     match unit:
         case "percentunit":
             return lambda value, _: f"{value:.0%}"
+        case "percent":
+            return lambda value, _: f"{value:g}%"
         case "s":
             return lambda value, _: f"{value / 60:.3g} min" if value >= 120 else f"{value:.3g} s"
         case _:
@@ -117,7 +118,7 @@ def draw_table(axes: Any, panel: dict[str, Any]) -> None:
     axes.set_axis_off()
     axes.set_title(panel["title"], loc="left", fontsize=10, fontweight="bold")
     cells = [[*name.split(", "), f"{float(values[0][1]):g}"] for name, values in panel["series"]]
-    table = axes.table(cells, colLabels=["name", "namespace", "reason", "groups"], loc="upper left", cellLoc="left")
+    table = axes.table(cells, colLabels=[*panel["columns"], "value"], loc="upper left", cellLoc="left")
     table.auto_set_font_size(False)
     table.set_fontsize(9)
 

@@ -20,9 +20,10 @@ from typing import Any
 from controlplane.processes import free_ports, spawn
 from prometheus_binaries import Prometheus, find_prometheus
 
+from dashboard.alerts import firing
 from dashboard.model import ROWS
 from dashboard.panels import Kind, Panel, Row
-from dashboard.story import HOURS, INTERVAL, tell
+from dashboard.story import HOURS, INTERVAL, openmetrics, tell
 from modelinfer_controller.simulator.virtual_time import EPOCH
 
 VARIABLES = {"$namespace": ".*", "$name": ".*", "$__rate_interval": "2m"}
@@ -37,15 +38,28 @@ def main(output: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tell(folder / "scrapes.om")
-        source = [str(folder / "scrapes.om"), str(folder / "data")]
-        make_blocks = [str(programs.promtool), "tsdb", "create-blocks-from", "openmetrics", *source]
-        subprocess.run(make_blocks, check=True, capture_output=True)
+        _store(programs, folder, "scrapes.om")
+        with _served(programs, folder) as url:
+            _write_alerts(url, folder / "alerts.om")
+        _store(programs, folder, "alerts.om")
         with _served(programs, folder) as url:
             rows = [{"title": row.title, "panels": _panels(url, row)} for row in ROWS]
             starts = {value for one in _asked(url, STARTS, is_range=True) for _, value in one["values"]}
     output.write_text(
         json.dumps({"begin": BEGIN, "end": END, "step": INTERVAL, "starts": sorted(map(float, starts)), "rows": rows})
     )
+
+
+def _store(programs: Prometheus, folder: Path, scrapes: str) -> None:
+    make_blocks = [str(programs.promtool), "tsdb", "create-blocks-from", "openmetrics"]
+    subprocess.run([*make_blocks, str(folder / scrapes), str(folder / "data")], check=True, capture_output=True)
+
+
+def _write_alerts(url: str, file: Path) -> None:
+    with file.open("w", encoding="utf-8") as out:
+        for labels, times in firing(lambda expr: _asked(url, expr, is_range=True), INTERVAL):
+            out.writelines(openmetrics("ALERTS", labels, 1.0, time) for time in times)
+        out.write("# EOF\n")
 
 
 @contextmanager
@@ -96,6 +110,7 @@ def _shown(url: str, panel: Panel) -> dict[str, Any]:
         "kind": panel.kind.value,
         "unit": panel.unit,
         "stacked": panel.stacked,
+        "columns": _unlike(found[0][1]["metric"]) if found and panel.kind is Kind.TABLE else [],
         "series": [
             [_named(legend, one["metric"]), one["values"] if is_range else [one["value"]]] for legend, one in found
         ],
@@ -118,10 +133,15 @@ def _asked(url: str, query: str, *, is_range: bool) -> list[dict[str, Any]]:
 
 def _named(legend: str, labels: dict[str, str]) -> str:
     if not legend:
-        return ", ".join(value for name, value in labels.items() if name not in ("__name__", "job", "instance"))
+        return ", ".join(labels[name] for name in _unlike(labels))
     for name, value in labels.items():
         legend = legend.replace(f"{{{{{name}}}}}", value)
     return legend
+
+
+def _unlike(labels: dict[str, str]) -> list[str]:
+    """The labels that tell series apart."""
+    return [name for name in labels if name not in ("__name__", "job", "instance")]
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from prometheus_client.samples import Sample
 
+from dashboard.engines import Engines
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.app.metrics.machinery import LeadershipMetric
 from modelinfer_controller.app.telemetry import Telemetry
@@ -60,18 +62,27 @@ async def _story(out: TextIO) -> None:
 
 
 async def _scrape(telemetry: Telemetry, out: TextIO, cluster: SimulatedControlPlane) -> None:
-    for _ in range(HOURS * 3600 // INTERVAL):
+    engines, monitoring = Engines(INTERVAL), cluster.client("monitoring")
+    for step in range(1, HOURS * 3600 // INTERVAL + 1):
         await asyncio.sleep(INTERVAL)
         telemetry.metrics.refresh()
         now = cluster.clock.now().timestamp()
+        out.write(_line(Sample("up", {}, 1.0), now))
+        pods = (await monitoring.list_all(PODS, None)).items
+        for name, labels, value in engines.scrape(pods, step * INTERVAL):
+            out.write(openmetrics(name, {"job": "pods", **labels}, value, now))
         for family in telemetry.metrics.registry.collect():
             out.writelines(_line(sample, now) for sample in family.samples)
 
 
 def _line(sample: Sample, now: float) -> str:
-    labels = {**TARGET, **sample.labels}
-    written = ",".join(f"{name}={_quoted(value)}" for name, value in labels.items())
-    return f"{sample.name}{{{written}}} {float(sample.value)} {now:.3f}\n"
+    return openmetrics(sample.name, {**TARGET, **sample.labels}, float(sample.value), now)
+
+
+def openmetrics(name: str, labels: Mapping[str, str], value: float, now: float) -> str:
+    """One sample, in the text of OpenMetrics. now: seconds since 1970."""
+    written = ",".join(f"{label}={_quoted(text)}" for label, text in labels.items())
+    return f"{name}{{{written}}} {value} {now:.3f}\n"
 
 
 def _quoted(value: str) -> str:
