@@ -85,7 +85,11 @@ def _resolve_update(observed: Observed, stored: Sequence[Revision], taken: Itera
     counts = {role.name: role.replicas for role in owner.spec.template.roles}
     payload = revision.payload_of_spec(owner.spec_json, scheduler)
     resolved = revision.resolve(owner.name, payload, stored, taken, counts)
-    if resolved.is_stored or resolved.template.role_replicas:
+    if resolved.is_stored:
+        return resolved
+    newest = max((one.number for one in stored if one.name != resolved.name), default=0)
+    resolved = replace(resolved, number=max(resolved.number, newest + 1))  # also of one that is worked out again
+    if resolved.template.role_replicas:
         return resolved
     # One that somebody has deleted and that is worked out again: how many instances it had is not in its hash.
     return replace(resolved, template=resolved.template.model_copy(update={"role_replicas": counts}))

@@ -1,10 +1,11 @@
 """Random incidents of a user's cluster that end before a history is judged.
 
-Refusals, absurd numbers, lost revisions, and a definition that gains defaults. A mixin of the state machine of
-`histories`.
+Refusals, absurd numbers, lost revisions, a wiped status, a definition that gains defaults. A mixin of the state machine
+of `histories`.
 """
 
 import copy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -25,6 +26,7 @@ USUAL_REPLICAS = 3
 _DEFINITION: Object = yaml.load(CRD.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
+@lru_cache(maxsize=1)
 def older_definition() -> Object:
     """As a release before the maxima and the rules had it."""
     definition = copy.deepcopy(_DEFINITION)
@@ -44,6 +46,7 @@ def _drop_limits(schema: Any) -> None:
             _drop_limits(child)
 
 
+@lru_cache(maxsize=2)
 def definition_with_pull_policy(default: str | None) -> Object:
     """Whose containers have a default of their own, as a definition that embeds the whole PodSpec has."""
     definition = copy.deepcopy(_DEFINITION)
@@ -86,7 +89,7 @@ class Incidents:
         super().__init__()
         self._policies: list[Plugin] = []
         self._is_absurd = False
-        self._has_lost_a_revision = False
+        self._has_lost_memory = False
 
     @precondition(of_incidents)
     @rule(
@@ -115,8 +118,16 @@ class Incidents:
     def lose_revision(self, which: int) -> None:
         names = sorted(metadata(one)["name"] for one in self.world.facts.owned(REVISIONS))
         if names:
-            self._has_lost_a_revision = True
+            self._has_lost_memory = True
             self._do(self.world.delete("controllerrevisions", names[which % len(names)]))
+
+    @precondition(of_incidents)
+    @rule()
+    def wipe_status(self) -> None:
+        """As somebody does by hand, or who restores a backup: what only the status remembers is lost."""
+        if self.world.facts.model is not None:
+            self._has_lost_memory = True
+            self._do(self.world.patch("modelinfers", NAME, {"status": None}, "/status"))
 
     @precondition(of_incidents)
     @rule(default=st.sampled_from([None, "IfNotPresent"]))
@@ -165,12 +176,12 @@ class Incidents:
         self._is_absurd = False
 
     async def end_incidents(self) -> None:
-        """Who has lost a revision that the partition held lifts the partition: nothing else brings its groups back."""
+        """Who has lost what the partition held lifts it: nothing else brings its groups back."""
         self._allow_all()
         if self._is_absurd:
             await self._come_to_reason()
         self.world.cluster.replace_definition(_DEFINITION)
-        if self._has_lost_a_revision and self.world.facts.model is not None:
+        if self._has_lost_memory and self.world.facts.model is not None:
             await self.world.edit(set_update(partition=0))
 
 

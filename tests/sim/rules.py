@@ -125,7 +125,8 @@ class Rules:
     def nothing_else_is_refused(self, exchange: Exchange) -> None:
         """What the controller asks for is never invalid, unknown or forbidden; UIDs of the past and admission apart.
 
-        What a server that fails answers says nothing of the request.
+        What a server that fails answers says nothing of the request; and a status that somebody has wiped just now has
+        nothing that a patch of a part could be put into.
         """
         status = exchange.response.status
         if not exchange.is_write or status < 300 or status >= 500 or status in OWN_REFUSALS:
@@ -133,8 +134,9 @@ class Rules:
         text = exchange.response.body.decode(errors="replace")
         is_quota = status == 403 and "quota" in text
         is_namesake = status == 422 and ("/metadata/uid" in text or "metadata.uid: Invalid" in text)
+        is_wiped = status == 422 and exchange.request.path.endswith("/status") and not self.facts.status.get("groups")
         is_admission = any(words in text for words in ADMISSION_WORDS)
-        assert is_quota or is_namesake or is_admission, f"{exchange}: {text[:500]}"
+        assert is_quota or is_namesake or is_wiped or is_admission, f"{exchange}: {text[:500]}"
 
     def no_write_without_a_change(self, exchange: Exchange) -> None:
         """Strict. A write that succeeds changes something."""

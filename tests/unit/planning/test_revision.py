@@ -9,7 +9,9 @@ import pytest
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import ControllerRevision
+from modelinfer_controller.api.status import GroupRecord
 from modelinfer_controller.planning.actions import CreatePod, DeletePod
+from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.observed import GangSupport
 from modelinfer_controller.planning.revision import (
     GangScheduler,
@@ -168,6 +170,18 @@ def test_a_roll_back_moves_the_old_revision_to_the_top_of_the_history_and_keeps_
     assert again.revision == max(stored.revision for stored in world.revisions.values()) == 4
     assert (again.data, again.metadata.uid) == (first.data, first.metadata.uid)
     assert len(world.revisions) == 3
+
+
+def test_an_update_revision_that_a_record_names_before_it_is_stored_is_the_newest_of_the_history() -> None:
+    """The status is written first, and somebody may stop the controller right after that."""
+    world = World(a_spec(2, max_unavailable=2))
+    world.settle()
+    (old,) = world.revisions
+    world.edit(image="v2")
+    goal = decide(world.observe(), world.now).revisions.update.name
+    world.status = msgspec.structs.replace(world.status, groups={"0-1": GroupRecord(goal)})
+    world.settle()
+    assert {name: stored.revision for name, stored in world.revisions.items()} == {old: 1, goal: 2}
 
 
 def test_the_change_cause_is_kept_with_the_revision() -> None:
