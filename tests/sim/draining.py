@@ -1,10 +1,8 @@
-"""What people do to nodes, and the rule that no drain breaks: never below the budget by our own hand."""
+"""What people do to nodes, and how many groups are available meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-from support.update_rules import rules_of
 
 from modelinfer_controller.simulator.apiserver.store import ChangeType
 from sim.facts import PODS, Object, Pod, parse_pod
@@ -15,12 +13,8 @@ from sim.world import Refused, World, path_of
 RETRY = 5.0  # seconds between two attempts to evict a pod, as kubectl waits
 
 
-def node_of(pod: Pod) -> str:
-    return str(pod.object["spec"].get("nodeName", ""))
-
-
 def pods_on(world: World, node: str) -> list[Pod]:
-    return [pod for pod in world.facts.pods() if node_of(pod) == node]
+    return [pod for pod in world.facts.pods() if pod.node == node]
 
 
 async def kubectl_drain(world: World, node: str, *, timeout: float = 1800.0) -> int:
@@ -47,6 +41,13 @@ async def _evict_until_gone(world: World, pod: Pod, deadline: float) -> int:
     return refused
 
 
+async def evict_once(world: World, node: str) -> None:
+    """Cordon, and try once to evict each pod that is there."""
+    await world.cordon(node)
+    for pod in pods_on(world, node):
+        await _is_evicted(world, pod)
+
+
 async def _is_evicted(world: World, pod: Pod) -> bool:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.name}}
     try:
@@ -56,7 +57,7 @@ async def _is_evicted(world: World, pod: Pod) -> bool:
             raise
         return error.status == 404
     bearer = next((one for one in world.facts.pods() if one.name == pod.name), pod)
-    assert bearer.uid == pod.uid, f"kubectl has evicted the new {pod.name}, on {node_of(bearer)}"
+    assert bearer.uid == pod.uid, f"kubectl has evicted the new {pod.name}, on {bearer.node}"
     return True
 
 
@@ -80,28 +81,15 @@ class Availability:
     def _note(self, entry: Entry) -> None:
         if entry.change.kind_key != PODS:
             return
-        available = self.available()
-        self.lowest = min(self.lowest, len(available))
+        self.lowest = min(self.lowest, len(self.available()))
         pod = parse_pod(entry.change.stored.object)
         if pod is None or entry.author != CONTROLLER:
             return
         if entry.change.type is ChangeType.ADDED:
             self.made.setdefault(pod.group, set()).add(pod.uid)
-        rules = rules_of(self._world.facts.spec)
-        before = parse_pod(entry.change.previous.object) if entry.change.previous is not None else None
-        goes = before is not None and not before.is_terminating and (pod.is_terminating or pod.is_draining)
-        if goes and not (before is not None and before.is_draining) and self._was_whole(before, available):
-            rules.check_availability(available, f"{pod.name} goes")
-
-    def _was_whole(self, before: Pod | None, available: set[int]) -> bool:
-        """Whether the group was available until this very pod was touched."""
-        if before is None or not before.is_ready or before.group in available:
-            return False
-        others = [p for p in self._world.facts.pods() if p.group == before.group and p.uid != before.uid]
-        return all(pod.is_ready and not pod.is_draining for pod in others)
 
 
-def hands_over(spec: Object) -> Object:
+def handing_over(spec: Object) -> Object:
     return {**spec, "nodeDrainPolicy": "HandOver"}
 
 

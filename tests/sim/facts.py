@@ -1,4 +1,4 @@
-"""What the store holds of one ModelInfer, read with nothing of the controller's own code but its label keys."""
+"""What the store holds of one ModelInfer, read with nothing of the controller's own code but label and taint keys."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 from support.update_rules import rules_of
 
 from modelinfer_controller.api import well_known
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 from modelinfer_controller.simulator.apiserver.kinds import KindKey
 from modelinfer_controller.simulator.apiserver.store import Store, Stored
 
@@ -16,11 +17,13 @@ Object = dict[str, Any]
 NAMESPACE = "default"
 NAME = "m"
 PODS: KindKey = ("", "pods")
+NODES: KindKey = ("", "nodes")
 SERVICES: KindKey = ("", "services")
 REVISIONS: KindKey = ("apps", "controllerrevisions")
 MODEL_INFERS: KindKey = ("workload.volcano.sh", "modelinfers")
 VOLCANO: KindKey = ("scheduling.volcano.sh", "podgroups")
 NATIVE: KindKey = ("scheduling.k8s.io", "podgroups")
+BUDGETS: KindKey = ("policy", "poddisruptionbudgets")
 CHILD_KINDS = (PODS, SERVICES, REVISIONS, VOLCANO, NATIVE)
 
 _POD_NAME = re.compile(rf"{NAME}-(\d+)-(.+)-(\d+)-(\d+)")
@@ -50,6 +53,11 @@ class Pod:
     @property
     def is_draining(self) -> bool:
         return bool(self.drain_deadline)
+
+    @property
+    def node(self) -> str:
+        """ "" while it has none."""
+        return str(self.object["spec"].get("nodeName", ""))
 
     @property
     def has_failed(self) -> bool:
@@ -138,6 +146,10 @@ class Facts:
     def status(self) -> Object:
         return (self.model or {}).get("status") or {}
 
+    def node(self, name: str) -> Object | None:
+        stored = self._store.get(NODES, ("", name))
+        return None if stored is None else stored.object
+
     def owned(self, kind: KindKey) -> list[Object]:
         uid = self.uid
         return [obj for obj in self.objects(kind) if is_controlled_by(obj, uid)]
@@ -192,6 +204,16 @@ class Facts:
         """What it says; {} if it is not stored."""
         stored = self.find(REVISIONS, name)
         return stored["data"] if stored is not None else {}
+
+
+def is_leaving(node: Object) -> bool:
+    """Whether it is cordoned, or has a taint that says that it goes."""
+    spec = node.get("spec") or {}
+    return bool(spec.get("unschedulable")) or any(one["key"] in LEAVING_TAINTS for one in spec.get("taints") or ())
+
+
+def hands_over(spec: Object) -> bool:
+    return spec.get("nodeDrainPolicy") == "HandOver"
 
 
 def condition(model: Mapping[str, Any], type_: str) -> Object:

@@ -25,6 +25,7 @@ from sim.incidents import Incidents
 from sim.journal import CONTROLLER, Entry
 from sim.life import Life, lifted, lives, with_life
 from sim.life_rules import LifeRules
+from sim.maintenance import Maintenance, maintained
 from sim.rest import check_at_rest
 from sim.rollout_rules import RolloutRules
 from sim.rules import Rules
@@ -39,7 +40,7 @@ QUIET_OF_NO_MEMORY = 225.0  # longer than anything else that the controller wait
 STEP = 75.0
 TIME_FOR_ALL_ELSE = 3600.0  # what is broken for ever leaves no rest to wait for
 
-THEMES = ["anything", "rough", "rollout", "broken", "incidents", "life"]
+THEMES = ["anything", "rough", "rollout", "broken", "incidents", "life", "maintenance"]
 """What histories are about. `sim.fuzz --theme` says which."""
 
 WAITS = (0.0, 0.01, 0.15, 0.5, 1.1, 3.0, 12.0, 35.0, 90.0, 400.0, 800.0)
@@ -97,7 +98,7 @@ def anything_goes(machine: "Histories") -> bool:
     return machine.theme != "rollout"
 
 
-class Histories(Incidents, Life, RuleBasedStateMachine):
+class Histories(Incidents, Life, Maintenance, RuleBasedStateMachine):
     """One history."""
 
     def __init__(self) -> None:
@@ -151,12 +152,16 @@ class Histories(Incidents, Life, RuleBasedStateMachine):
         """Begin a history. theme: of THEMES.
 
         rough adds faults to anything, rollout leaves only edits of one, time, and a controller that dies; broken has
-        one thing that stays broken; incidents and life are those of the modules.
+        one thing that stays broken; incidents, life and maintenance are those of the modules.
         """
         TALLY.ran += 1
         self.theme = THEMES[theme % len(THEMES)]
         note(f"theme: {self.theme}")
-        self._do(self._begin(seed, with_life(spec, life) if self.theme == "life" else spec, volcano, native))
+        if self.theme == "life":
+            spec = with_life(spec, life)
+        elif self.theme == "maintenance":
+            spec = maintained(spec, life)
+        self._do(self._begin(seed, spec, volcano, native))
 
     async def _begin(self, seed: int, spec: Object, volcano: bool, native: bool) -> None:
         self._world = world = World(seed, volcano=volcano, native_gang=native)
@@ -189,6 +194,7 @@ class Histories(Incidents, Life, RuleBasedStateMachine):
         world = self.world
         world.heal()
         await self.end_incidents()
+        await self.end_maintenance()
         await self._clear_the_way()
         if self._breakage is not None:
             await world.sleep(TIME_FOR_ALL_ELSE)
@@ -197,6 +203,9 @@ class Histories(Incidents, Life, RuleBasedStateMachine):
         await self._rest()
         if self.theme in ("life", "rough") and world.facts.model is not None:
             await world.edit(lifted)
+            await self._rest()
+        if self.theme == "maintenance" and world.facts.model is not None:
+            await self.drain_in_the_end()
             await self._rest()
 
     async def _rest(self) -> None:

@@ -10,10 +10,9 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.simulator.apiserver.store import ChangeType
 from sim.facts import MODEL_INFERS, PODS, Facts, Object, Pod, condition, parse_pod, wanted_groups
 from sim.journal import CONTROLLER, Entry
-from sim.rollout_rules import RolloutRules
+from sim.rollout_rules import NEWS, RolloutRules
 from sim.world import World
 
-NEWS = 0.5  # seconds that a request may have been under way when its reason went
 ROUNDING = 3.0  # seconds: clocks in the status are of whole seconds, and a status may be written a second late
 TOO_LATE = 60.0  # seconds after a deadline at which its failure must be in the status
 
@@ -86,7 +85,7 @@ class LifeRules:
     # -- pods that are taken away ------------------------------------------------------------------------------------
 
     def _removed(self, pod: Pod, where: str) -> None:
-        """A voluntary removal drains: of what is beyond the spec, or of another revision than the goal."""
+        """A voluntary removal drains: of what is beyond the spec, outdated, or on a node that leaves."""
         if not self.is_strict or "drain" not in self.facts.spec["template"] or not self._is_voluntary(pod):
             return
         assert pod.is_draining, f"{where} without a drain"
@@ -103,7 +102,8 @@ class LifeRules:
         is_beyond = pod.group >= wanted_groups(self.facts.spec) or pod.instance >= wanted.get(
             pod.role, pod.instance + 1
         )
-        return is_beyond or pod.revision != self.facts.goal_revision()
+        is_outdated = pod.revision != self.facts.goal_revision()
+        return is_beyond or is_outdated or self.rollout.is_handed_over([*siblings, pod])
 
     def _said_drained(self, pod: Pod) -> bool:
         """Whether the entry pods that still are there say so, of the group or of the instance."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelinfer_controller.api import well_known
 from sim.facts import (
+    BUDGETS,
     NAME,
     NATIVE,
     PODS,
@@ -16,6 +17,7 @@ from sim.facts import (
     Object,
     Pod,
     condition,
+    hands_over,
     resolve_budget,
     wanted_groups,
 )
@@ -25,7 +27,7 @@ def check_at_rest(facts: Facts, *, has_volcano: bool, has_native_gang: bool) -> 
     """Exactly the specified children, all of them ready, and a true status. Raises AssertionError."""
     model = facts.model
     if model is None:
-        for kind in (PODS, SERVICES, REVISIONS, VOLCANO, NATIVE):
+        for kind in (PODS, SERVICES, REVISIONS, VOLCANO, NATIVE, BUDGETS):
             left = [obj["metadata"]["name"] for obj in facts.objects(kind) if _is_labelled(obj)]
             assert not left, f"the ModelInfer is gone, {kind[1]} {left} are not"
         return
@@ -35,6 +37,7 @@ def check_at_rest(facts: Facts, *, has_volcano: bool, has_native_gang: bool) -> 
     _check_pods(pods, shapes, spec)
     _check_services(facts, shapes)
     _check_pod_groups(facts, spec, shapes, pods, has_volcano=has_volcano, has_native_gang=has_native_gang)
+    _check_disruption_budget(facts, model)
     _check_revisions(facts, spec, pods, update)
     _check_status(model, shapes, pods, update)
 
@@ -195,6 +198,16 @@ def _check_pod_groups(
             annotation = (pod.object["metadata"].get("annotations") or {}).get(well_known.VOLCANO_GROUP_NAME)
             assert annotation == (name if kind == "volcano" else None), f"{pod.name}: {annotation}"
     assert set(volcano) | set(native) == used, f"PodGroups {sorted(volcano)} {sorted(native)}, expected {sorted(used)}"
+
+
+def _check_disruption_budget(facts: Facts, model: Object) -> None:
+    """One, that lets no healthy pod go, where groups are handed over."""
+    asked, told = hands_over(model["spec"]), condition(model, "HandOver")
+    found = {one["metadata"]["name"]: one["spec"] for one in facts.owned(BUDGETS)}
+    selector = {"matchLabels": {well_known.NAME: NAME}}
+    wanted = {"minAvailable": 2**31 - 1, "selector": selector, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    assert found == ({NAME: wanted} if asked else {}), f"PodDisruptionBudgets {found}"
+    assert told.get("reason") == ("EvictionsWait" if asked else None), f"HandOver: {told}"
 
 
 def _check_revisions(facts: Facts, spec: Object, pods: dict[int, list[Pod]], update: str) -> None:

@@ -1,20 +1,35 @@
 """The rules of a rollout, checked at every pod that the controller takes down: from the patch on that begins its drain.
 
-These are the availability rule, the pace rule, the partition, the pause and the halt.
+These are the availability rule, the pace rule, the partition, the pause and the halt. And never below the budget by our
+own hand: a group that keeps its revision goes only where it is on a node that leaves, and by the availability rule.
 
-Only take-downs of a rollout are judged: a group that had trouble of its own (a pod failed, restarted, was deleted by
+Only such take-downs are judged: a group that had trouble of its own (a pod failed, restarted, was deleted by
 somebody) may be rebuilt at any time, and is left out until none of the pods of that time are there.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from support.update_rules import rules_of
 
 from modelinfer_controller.simulator.apiserver.store import ChangeType
-from sim.facts import PODS, Facts, Object, Pod, complete_instances, parse_pod, wanted_groups
+from sim.facts import (
+    MODEL_INFERS,
+    NODES,
+    PODS,
+    Facts,
+    Object,
+    Pod,
+    complete_instances,
+    hands_over,
+    is_leaving,
+    parse_pod,
+    wanted_groups,
+)
 from sim.journal import CONTROLLER, Entry
 from sim.world import World
+
+NEWS = 0.5  # seconds that a request may have been under way when its reason went
 
 
 @dataclass
@@ -25,8 +40,10 @@ class RolloutRules:
     has_faults: bool = False
     _ready_until: dict[str, float] = field(default_factory=dict)  # pod UID -> when it lost readiness, not by us
     _troubled: dict[int, set[str]] = field(default_factory=dict)  # group -> pods of the time of its trouble
-    _taken: dict[int, float] = field(default_factory=dict)  # groups that a rollout takes down, and since when
+    _taken: dict[int, str] = field(default_factory=dict)  # groups that are taken down -> the revision they keep, or ""
     _excused: dict[int, float] = field(default_factory=dict)  # groups with trouble that are being taken down, and when
+    _left_until: dict[str, float] = field(default_factory=dict)  # node -> when it was last seen to leave
+    _handed_over_until: float = float("-inf")  # when the policy was last HandOver
     _owner: str = ""
     judged: int = 0
     spoilt: int | None = None  # the group whose pods a webhook spoils: it is recreated again and again
@@ -49,6 +66,7 @@ class RolloutRules:
         return self.world.facts
 
     def note(self, entry: Entry) -> None:
+        self._note_reasons(entry)
         if entry.change.kind_key != PODS:
             return
         if self.facts.uid != self._owner:
@@ -74,6 +92,16 @@ class RolloutRules:
         if has_trouble and not before.is_terminating:
             self._trouble(before.group, [*self.facts.pods_by_group().get(before.group, []), before])
 
+    def _note_reasons(self, entry: Entry) -> None:
+        """Notes until when there was a reason to hand groups over that is gone now."""
+        previous = entry.change.previous.object if entry.change.previous is not None else None
+        if previous is None:
+            return
+        if entry.change.kind_key == NODES and is_leaving(previous):
+            self._left_until[entry.change.key[1]] = entry.time
+        if entry.change.kind_key == MODEL_INFERS and hands_over(previous["spec"]):
+            self._handed_over_until = entry.time
+
     def _drain_changed(self, before: Pod, after: Pod, entry: Entry) -> None:
         if after.is_draining:
             self._taken_down(before, entry)
@@ -82,8 +110,18 @@ class RolloutRules:
             self._excused.pop(after.group, None)
 
     def is_taken(self, group: int) -> bool:
-        """Whether a rollout has taken it down, and it is not made anew yet."""
-        return group in self._taken
+        """Whether an update has taken it down, and it is not made anew yet."""
+        return self._taken.get(group) == ""
+
+    def is_handed_over(self, pods: list[Pod]) -> bool:
+        """Whether one of these pods is on a node that leaves, or did so until this very moment."""
+        asked = hands_over(self.facts.spec) or self.world.now - self._handed_over_until < NEWS
+        return asked and any(self._leaves(pod.node) for pod in pods)
+
+    def _leaves(self, name: str) -> bool:
+        node = self.facts.node(name)
+        is_past = self.world.now - self._left_until.get(name, float("-inf")) < NEWS
+        return is_past or (node is not None and is_leaving(node))
 
     def has_trouble(self, group: int, pods: list[Pod]) -> bool:
         """Whether one of these pods is of a time when the group had trouble of its own."""
@@ -108,23 +146,25 @@ class RolloutRules:
         groups = self.facts.pods_by_group()
         group = [*(p for p in groups.get(pod.group, []) if p.uid != pod.uid), pod]
         self._forget_excused(groups)
-        if not self.is_strict or pod.group >= wanted_groups(spec) or pod.revision == goal or pod.group == self.spoilt:
+        if not self.is_strict or pod.group >= wanted_groups(spec) or pod.group == self.spoilt:
             return
         is_held = bool(spec.get("paused")) or self.facts.is_halted
-        if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec, is_held=is_held):
+        follows_spec = is_held or pod.revision == goal
+        if pod.group in self._taken or pod.group in self._excused or _is_scaled_away(pod, spec, is_held=follows_spec):
             return
         if self._is_troubled(pod.group, group):
             self._excused[pod.group] = entry.time
             return
-        rules = rules_of(spec)
         where = f"{entry.time:.3f} s: {pod.name} of {pod.revision} is taken down"
-        rules.check_partition({pod.group}, where)
-        assert not is_held, f"{where}: the update is paused or halted"
+        if pod.revision == goal or is_held or pod.group < rules_of(spec).partition:
+            self._keeps_its_revision(pod, group, spec, where)
+        else:
+            self._moves_to_the_goal(pod, group, spec, where)
+
+    def _moves_to_the_goal(self, pod: Pod, group: list[Pod], spec: Object, where: str) -> None:
         self.judged += 1
-        others = {number: pods for number, pods in groups.items() if number != pod.group}
-        if self._is_available(group, spec, just_now=True):
-            staying = [number for number, pods in others.items() if self._is_available(pods, spec)]
-            rules.check_availability(staying, where)
+        rules, goal, groups = rules_of(spec), self.facts.goal_revision(), self.facts.pods_by_group()
+        self._check_availability(pod, group, spec, where)
         extra = {number for number in groups if rules.replicas <= number < rules.replicas + rules.max_surge}
         moving = [
             number
@@ -132,7 +172,23 @@ class RolloutRules:
             if self._is_moving(number, groups.get(number, []), goal, spec)
         ]
         rules.check_pace({*moving, pod.group}, where)
-        self._taken[pod.group] = entry.time
+        self._taken[pod.group] = ""
+
+    def _keeps_its_revision(self, pod: Pod, group: list[Pod], spec: Object, where: str) -> None:
+        """A role instance that its group can spare uses none of the budget."""
+        assert self.is_handed_over(group), f"{where}, and nothing asked for it"
+        self.judged += 1
+        instance = (pod.role, pod.instance)
+        without = [replace(p, is_ready=False) if (p.role, p.instance) == instance else p for p in group]
+        if not self._is_available(without, spec):
+            self._check_availability(pod, group, spec, where)
+            self._taken[pod.group] = pod.revision
+
+    def _check_availability(self, pod: Pod, group: list[Pod], spec: Object, where: str) -> None:
+        if self._is_available(group, spec, just_now=True):
+            others = {number: pods for number, pods in self.facts.pods_by_group().items() if number != pod.group}
+            staying = [number for number, pods in others.items() if self._is_available(pods, spec)]
+            rules_of(spec).check_availability(staying, where)
 
     def _forget_excused(self, groups: dict[int, list[Pod]]) -> None:
         for number, since in list(self._excused.items()):
@@ -142,7 +198,7 @@ class RolloutRules:
     def _is_moving(self, number: int, pods: list[Pod], goal: str, spec: Object) -> bool:
         """Not available, and at the goal revision or on its way to it."""
         if number in self._taken:
-            return True
+            return self._taken[number] in ("", goal)
         live = [p for p in pods if not p.is_terminating]
         if not live and number in self._troubled:
             return False  # all of it was deleted by somebody: it may be on its way back to where it was

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sim.draining import Availability, dying_controller, hands_over, kubectl_drain, node_of, pods_on
+from sim.draining import Availability, dying_controller, handing_over, kubectl_drain, pods_on
 from sim.facts import Object, metadata
 from sim.scene import Scene, of_group, renewed, scene
 from sim.world import Refused, a_role, a_spec, set_image
@@ -16,7 +16,7 @@ BUDGETS = ("policy", "poddisruptionbudgets")
 def quartets(replicas: int = 6, **rest: Any) -> Object:
     """Groups of one entry pod and three workers."""
     rest = {"recoveryPolicy": "InferGroupRecreate", "max_unavailable": 1, **rest}
-    return hands_over(a_spec(replicas, a_role("q", 1, 3), **rest))
+    return handing_over(a_spec(replicas, a_role("q", 1, 3), **rest))
 
 
 def groups_on(stage: Scene, node: str) -> set[int]:
@@ -47,7 +47,7 @@ async def test_two_nodes_that_are_drained_at_once_share_the_budget() -> None:
         await asyncio.gather(*(kubectl_drain(stage.world, node) for node in ("node-1", "node-2")))
         await stage.settle()
         assert seen.lowest == 3
-        assert {node_of(pod) for pod in stage.world.live_pods()} <= {"node-0", "node-3"}
+        assert {pod.node for pod in stage.world.live_pods()} <= {"node-0", "node-3"}
 
 
 async def test_a_drain_in_an_update_shares_its_budget_and_replaces_no_group_twice() -> None:
@@ -105,11 +105,11 @@ async def test_gangs_move_whole_and_are_spread_as_before(policy: str) -> None:
     )
     async with scene(spec, nodes=4, volcano=True) as stage:
         seen = Availability(stage)
-        node = node_of(stage.pod("m-0-q-0-0"))
+        node = stage.pod("m-0-q-0-0").node
         await kubectl_drain(stage.world, node)
         await stage.settle()
         assert seen.lowest == 2
-        leaders = [node_of(stage.pod(f"m-{group}-q-0-0")) for group in range(3)]
+        leaders = [stage.pod(f"m-{group}-q-0-0").node for group in range(3)]
         assert len(set(leaders)) == 3, f"the groups' leaders are on {leaders}"
 
 

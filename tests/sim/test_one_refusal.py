@@ -226,6 +226,7 @@ async def test_a_refused_pod_group_patch_stops_no_recovery() -> None:
 async def test_a_webhook_that_strips_our_annotations_makes_no_hot_loop() -> None:
     async with scene(duo(2)) as stage:
         world = stage.world
+        stage.rollout.spoilt = 1
         world.cluster.api.admission.add(StripAnnotations(Match({CREATE}, "pods"), "modelinfer.volcano.sh/"))
         began = world.now
         assert world.evict("m-1-duo-0-1")

@@ -19,8 +19,10 @@ from modelinfer_controller.kube.clock import Clock
 from modelinfer_controller.kube.transport import Request, Response
 from modelinfer_controller.simulator.apiserver.admission import Operation, Plugin
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
+from modelinfer_controller.simulator.controllers.node_lifecycle import UNREACHABLE
 from modelinfer_controller.simulator.faults.admission import Deny, Match
 from modelinfer_controller.simulator.faults.transport import NO_FAULTS, Faults, Rates
+from modelinfer_controller.simulator.nodes.node import NodeShape
 from modelinfer_controller.simulator.nodes.stages import HEALTHY, Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
 from sim.facts import CHILD_KINDS, MODEL_INFERS, NAME, NAMESPACE, PODS, REVISIONS, Facts, Object, Pod
@@ -256,16 +258,38 @@ class World:
             self.has_volcano, self.volcano_since = False, self.now
 
     async def cordon(self, node: str) -> None:
-        await self._patch_node(node, {"spec": {"unschedulable": True}})
+        await self._patch_node(node, {"unschedulable": True})
 
     async def uncordon(self, node: str) -> None:
-        await self._patch_node(node, {"spec": {"unschedulable": None, "taints": None}})
+        """It is schedulable again, and has no taint that somebody has set."""
+        await self._patch_node(node, {"unschedulable": None, "taints": self._own_taints(node)})
 
     async def taint(self, node: str, key: str, effect: str = "NoSchedule") -> None:
-        await self._patch_node(node, {"spec": {"taints": [{"key": key, "effect": effect}]}})
+        """In place of any other taint that somebody has set."""
+        await self._patch_node(node, {"taints": [*self._own_taints(node), {"key": key, "effect": effect}]})
 
-    async def _patch_node(self, node: str, body: Object) -> None:
-        await self.send("PATCH", f"/api/v1/nodes/{node}", body, MERGE_PATCH)
+    def _own_taints(self, node: str) -> list[Object]:
+        """Those that the control plane sets and takes off by itself."""
+        found = self.facts.node(node) or {"spec": {}}
+        return [one for one in found["spec"].get("taints") or () if one["key"] == UNREACHABLE]
+
+    async def _patch_node(self, node: str, spec: Object) -> None:
+        """Does nothing where it is gone."""
+        with suppress(Refused):
+            await self.send("PATCH", f"/api/v1/nodes/{node}", {"spec": spec}, MERGE_PATCH)
+
+    async def remove_node(self, node: str) -> None:
+        """It is gone for good: its kubelet is silent, and its pods go when the control plane notices."""
+        self.freeze(node)
+        with suppress(Refused):
+            await self.send("DELETE", f"/api/v1/nodes/{node}")
+
+    def add_node(self, node: str) -> None:
+        """Where it is not there: a machine of its name comes."""
+        if self.facts.node(node) is None:
+            self.frozen.discard(node)
+            self.cluster.kubelet.thaw(node)
+            self.cluster.add_node(NodeShape(node))
 
     def freeze(self, node: str) -> None:
         self.frozen.add(node)
