@@ -54,7 +54,7 @@ class Step:
     actions: tuple[Action, ...]
     replaced: tuple[int, ...]  # groups whose pods it began to take down for the update revision
     available: int
-    moved: tuple[int, ...] = ()  # groups that it began to move off leaving nodes
+    moved: tuple[int, ...] = ()  # groups that it moves off leaving nodes, from the drain on
     reasons: Mapping[int, tuple[ReplacementReason, ...]] = field(default_factory=dict)  # of all that are due
 
 
@@ -89,7 +89,7 @@ def preview(observed: Observed, now: datetime, starting: timedelta) -> Preview:
         status = status_of(found, {})
         if planned.actions:
             replaced = tuple(o for o in found.update.replaced if found.groups[o].live_pods)
-            moved = tuple(o for o in found.update.moved if not found.groups[o].is_draining)
+            moved = tuple(found.update.moved)
             steps.append(Step(world.now, planned.actions, replaced, available, moved, found.update.reasons))
             ended_at = world.now
         has_moved = world.carry_out(planned.actions)

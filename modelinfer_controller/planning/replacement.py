@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
+from modelinfer_controller.api.reasons import Reason
+
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
@@ -29,6 +31,24 @@ class OnLeavingNode:
 
 
 ReplacementReason: TypeAlias = Outdated | OnLeavingNode
+
+
+REPLACEMENT_REASONS = (Reason.ROLLING_UPDATE, Reason.HANDING_OVER)
+
+
+def reason_name(reason: ReplacementReason) -> Reason:
+    """In one word, one of REPLACEMENT_REASONS: the same in conditions, events, metrics and commands.
+
+    >>> reason_name(Outdated("qwen-5d8f")), reason_name(OnLeavingNode("node-3", "is cordoned"))
+    (<Reason.ROLLING_UPDATE: 'RollingUpdate'>, <Reason.HANDING_OVER: 'HandingOver'>)
+    """
+    match reason:
+        case Outdated():
+            return Reason.ROLLING_UPDATE
+        case OnLeavingNode():
+            return Reason.HANDING_OVER
+        case _:
+            assert_never(reason)
 
 
 def reason_text(reason: ReplacementReason) -> str:

@@ -61,6 +61,7 @@ class ModelInferMetrics:
             self._time_startups(key, tracked)
             self._time_gangs(key, tracked)
         tracked.count_recreations()
+        tracked.replacements.follow(decision)
         seconds = tracked.rollouts.follow(owner.status, status, decision.now)
         if seconds is not None:
             self._histograms.rollout_duration.observe(key, seconds)
@@ -92,6 +93,7 @@ class ModelInferMetrics:
             pods_by_group={ordinal: _uids(decision.groups[ordinal]) for ordinal in available},
             placed=set(_placed(decision, at_rest=True)),
         )
+        tracked.replacements.begin(decision)
         return tracked
 
     def _refresh(self) -> None:

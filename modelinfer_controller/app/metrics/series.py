@@ -66,6 +66,11 @@ FAMILIES: Mapping[str, Family] = {
     "modelinfer_rebuilds": Family(
         _COUNTER, "Recreations by recovery policy and cause (deleted, failed, restarted)", ("policy", "cause")
     ),
+    "modelinfer_replacements": Family(
+        _COUNTER,
+        "Groups, and role instances that move by themselves, that began to be replaced: RollingUpdate or HandingOver",
+        ("reason",),
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from modelinfer_controller.api.core import Pod
 from modelinfer_controller.api.status import ModelInferStatus
 from modelinfer_controller.app.metrics.availability import AvailabilityTimer
 from modelinfer_controller.app.metrics.points import points_of
+from modelinfer_controller.app.metrics.replacements import Replacements
 from modelinfer_controller.app.metrics.rollouts import RolloutOutcome, Rollouts
 from modelinfer_controller.app.metrics.series import Point
 from modelinfer_controller.planning.cause import Failures
@@ -16,6 +17,7 @@ from modelinfer_controller.planning.conditions import Facts
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.pod_identity import parse_pod_name
 from modelinfer_controller.planning.recovery_types import TRIGGER_KINDS
+from modelinfer_controller.planning.replacement import REPLACEMENT_REASONS
 from modelinfer_controller.planning.unavailable import unavailable_by_reason
 
 
@@ -53,6 +55,7 @@ class Tracked:
     pods_by_group: dict[int, frozenset[str]] = field(default_factory=dict)
     recreations: dict[tuple[int, str], int] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
+    replacements: Replacements = field(default_factory=Replacements)
 
     def role_of(self, pod: Pod) -> str | None:
         """The role of a pod that the ModelInfer controls, by its name, which no label can change; None for another."""
@@ -88,6 +91,8 @@ class Tracked:
             yield "modelinfer_groups_unavailable_seconds", (reason,), seconds
         for outcome in RolloutOutcome:
             yield "modelinfer_rollouts", (outcome,), self.rollouts.outcomes[outcome]
+        for reason in REPLACEMENT_REASONS:
+            yield "modelinfer_replacements", (reason,), self.replacements.count_by_reason[reason]
         for labels in dict.fromkeys((*self.recreation_counts, *self._possible_recreations())):
             yield "modelinfer_rebuilds", labels, self.recreation_counts[labels]
 

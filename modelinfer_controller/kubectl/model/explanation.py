@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import assert_never
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod
@@ -18,13 +19,12 @@ from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, PatchPodMetadata, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
-from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.pod_view import PodView
 from modelinfer_controller.planning.recovery import backoff_after
 from modelinfer_controller.planning.recovery_types import DelayedRecreate, scope_text
-from modelinfer_controller.planning.replacement import reason_text
+from modelinfer_controller.planning.replacement import Outdated, ReplacementReason, reason_name, reason_text
 from modelinfer_controller.planning.update import Waiting
 from modelinfer_controller.planning.update_rules import Rule
 
@@ -36,7 +36,8 @@ class Next(Document, frozen=True):
     """One thing that the controller does, or waits for.
 
     at: when, where a clock decides it. rule: what makes it wait (a value of `Rule`, "back-off", "grace period" or
-    "retry"), "" where nothing does; count and limit are the numbers that the rule compares.
+    "retry"), "" where nothing does; count and limit are the numbers that the rule compares. reason: why the group is
+    replaced, one of REPLACEMENT_REASONS, "" where it is not.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Next(Document, frozen=True):
     at: datetime | None = None
     count: int | None = None
     limit: int | None = None
+    reason: str = ""
 
 
 class GroupExplanation(Document, frozen=True):
@@ -287,10 +289,11 @@ def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int |
         return
     if ordinal in found.update.replaced and found.group(ordinal).pods:
         text = text or f"wait until {counted(len(found.group(ordinal).pods), 'pod')} are gone"
-        yield Next(f"replaces the group by revision {found.rules.goal}, and begins now: {text}")
+        reason = reason_name(found.update.reasons[ordinal][0])
+        yield Next(f"replaces the group by revision {found.rules.goal}, and begins now: {text}", reason=reason)
         return
     if (move := found.group(ordinal).move) is not None:
-        yield Next(f"{reason_text(move)}, and begins now: {text}")
+        yield Next(f"{reason_text(move)}, and begins now: {text}", reason=reason_name(move))
         return
     causes = found.needs[ordinal].causes if ordinal in found.needs else ()
     if any(cause.reason == Reason.NAME_COLLISION for cause in causes):
@@ -399,7 +402,9 @@ def _waiting(snapshot: Snapshot, unavailable: list[int], only: int | None) -> It
 
 
 def _rule(found: Decision, waiting: list[Waiting], snapshot: Snapshot) -> Next:
-    first, budget, update = waiting[0], found.budget, found.rules.goal
+    first, budget = waiting[0], found.budget
+    why = _why_it_goes(found, first)
+    goes = f"to be replaced by {found.rules.goal}" if isinstance(why, Outdated) else reason_text(why)
     match first.rule:
         case Rule.PARTITION:
             paused = well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
@@ -408,21 +413,30 @@ def _rule(found: Decision, waiting: list[Waiting], snapshot: Snapshot) -> Next:
         case Rule.AVAILABILITY:
             down = budget.replicas - first.count
             text = (
-                f"to be replaced by {update}; maxUnavailable makes it wait: {max(down, 0)} of "
+                f"{goes}; maxUnavailable makes it wait: {max(down, 0)} of "
                 f"{budget.replicas} unavailable, {budget.max_unavailable} may be: "
                 f"{first.limit} must stay available, {first.count} are"
             )
         case Rule.PACE:
             surge = f" + surge {found.update.surge}" if found.update.surge else ""
             text = (
-                f"to be replaced by {update}; maxUnavailable makes it wait: {counted(first.count, 'updated group')} "
+                f"{goes}; maxUnavailable makes it wait: {counted(first.count, 'updated group')} "
                 f"not available yet, at most {first.limit} may be (maxUnavailable {budget.max_unavailable}{surge})"
             )
         case Rule.PAUSED:
-            text = f"to be replaced by {update}; it waits: the rollout is paused (spec.paused)"
+            text = f"{goes}; it waits: the rollout is paused (spec.paused)"
         case Rule.HALTED:
-            text = f"to be replaced by {update}; it waits: the update has failed (progressDeadlineSeconds)"
-    return Next(text, rule=first.rule.value, count=first.count, limit=first.limit)
+            text = f"{goes}; it waits: the update has failed (progressDeadlineSeconds)"
+        case Rule.ONE_AT_A_TIME:
+            text = f"{goes}; another role instance of the group moves first"
+        case _:
+            assert_never(first.rule)
+    return Next(text, rule=first.rule.value, count=first.count, limit=first.limit, reason=reason_name(why))
+
+
+def _why_it_goes(found: Decision, waiting: Waiting) -> ReplacementReason:
+    """A group that is due for both waits for the one or the other."""
+    return found.update.reasons[waiting.ordinal][-1 if waiting in found.update.moves_waiting else 0]
 
 
 def _elsewhere(found: Decision, planned: Plan, unavailable: list[int]) -> Iterator[Next]:
@@ -437,7 +451,6 @@ def _elsewhere(found: Decision, planned: Plan, unavailable: list[int]) -> Iterat
             rest.setdefault("", []).append(ordinal)
     if own:
         yield Next(f"now: {actions_text(own)}")
-    yield from (Next(text) for text in [hand_over_text(found)] if text)
     replacing = [o for o in found.update.replaced if o not in unavailable]
     if replacing:
         yield Next(f"replaces {groups(replacing)} by revision {found.rules.goal} now")

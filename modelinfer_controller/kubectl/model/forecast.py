@@ -1,6 +1,6 @@
 """`plan`: what the controller would do, in order, and what it would cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from statistics import median
 
@@ -16,13 +16,14 @@ from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.observed import Observed
 from modelinfer_controller.planning.pod_identity import PodIdentity
 from modelinfer_controller.planning.preview import Preview, Step, preview
+from modelinfer_controller.planning.replacement import reason_name
 from modelinfer_controller.planning.update_rules import Rule
 
 UNKNOWN_START = timedelta(minutes=1)
 
 
 class ForecastStep(Document, frozen=True):
-    """after: seconds from now; available: groups before the step."""
+    """after: seconds from now; available: groups before the step. reasons: why groups begin to be replaced."""
 
     after: float
     groups: tuple[int, ...]
@@ -30,6 +31,7 @@ class ForecastStep(Document, frozen=True):
     deleted_pods: int
     created_pods: int
     text: str
+    reasons: tuple[str, ...] = ()
 
 
 class Forecast(Document, frozen=True):
@@ -159,7 +161,13 @@ def _step(step: Step, first: Decision) -> ForecastStep:
         deleted_pods=sum(isinstance(action, DeletePod) for action in step.actions),
         created_pods=sum(isinstance(action, CreatePod) for action in step.actions),
         text=actions_text(step.actions),
+        reasons=tuple(dict.fromkeys(_reasons(step))),
     )
+
+
+def _reasons(step: Step) -> Iterator[str]:
+    yield from (reason_name(step.reasons[ordinal][0]) for ordinal in step.replaced)
+    yield from (reason_name(step.reasons[ordinal][-1]) for ordinal in step.moved)
 
 
 def _deletion(observed: Observed) -> str:

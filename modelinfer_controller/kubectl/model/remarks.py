@@ -6,9 +6,11 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.reasons import Cause, Reason
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning import gang
+from modelinfer_controller.planning.conditions import hand_over_text
 
 STALLED = "Stalled"  # the condition that says that a rollout has failed
-CHOSEN = frozenset({Reason.PAUSED, Reason.SUSPENDED})  # somebody wants it so: by itself nothing is the matter
+# Somebody wants it so: by itself nothing is the matter.
+CHOSEN = frozenset({Reason.PAUSED, Reason.SUSPENDED, Reason.HANDING_OVER})
 NOT_SEEN = "NotSeenByController"
 DELETING = "Deleting"
 
@@ -39,6 +41,8 @@ def _remarks(snapshot: Snapshot) -> Iterator[Cause]:
             f"the controller has seen {seen}, and the spec is at generation {meta.generation}: "
             "is the controller running? (kubectl get leases --all-namespaces)",
         )
+    if text := hand_over_text(snapshot.decision):
+        yield Cause(Reason.HANDING_OVER, f"{Reason.HANDING_OVER}: {text}")
     if snapshot.owner.spec.suspend:
         count = snapshot.owner.spec.replicas
         text = f"it is suspended: it has no groups until spec.suspend is false; spec.replicas stays {count}"

@@ -25,6 +25,7 @@ PASSING = frozenset(
         Reason.WAITING_FOR_MIN_READY_SECONDS,
         Reason.WAITING_FOR_TERMINATION,
         Reason.DRAINING,
+        Reason.HANDING_OVER,
     }
 )
 

@@ -178,7 +178,7 @@ def _is_shown(role: RoleTemplate, group: Group, found: Decision) -> bool:
 def _state(ordinal: int, snapshot: Snapshot) -> str:
     found = snapshot.decision
     if found.groups[ordinal].is_draining:
-        return Reason.DRAINING
+        return Reason.DRAINING if found.groups[ordinal].move is None else Reason.HANDING_OVER
     if ordinal in found.update.removed:
         return "Removing"
     if ordinal in found.update.replaced and found.groups[ordinal].pods:

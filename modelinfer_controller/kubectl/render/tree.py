@@ -11,7 +11,10 @@ from modelinfer_controller.kubectl.render.tree_folding import Block, blocks_of, 
 
 WIDE = 120  # from here on pods are shown by their whole names
 NARROW = 60  # below it a level is indented by two columns
-BUSY = ("Replacing", "Removing", "Draining", "WaitingForTermination", "CreatingPods", "PodsNotReady", "Scheduling")
+BUSY = (
+    *("Replacing", "Removing", "Draining", "HandingOver", "WaitingForTermination"),
+    *("CreatingPods", "PodsNotReady", "Scheduling"),
+)
 
 
 def tree_lines(tree: Tree, terminal: Terminal) -> list[str]:

@@ -14,7 +14,7 @@ from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.controller.wiring import Components, wire
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.leaderelection import LeaderElector, LeadershipLost
-from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kube.resource import NODES, PODS
 from modelinfer_controller.kube.transport import Transport
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 
@@ -130,8 +130,19 @@ class User:
     async def delete_pod(self, name: str) -> None:
         await self._client.delete(PODS, NAMESPACE, name, uid=None)
 
+    async def cordon(self, node: str) -> None:
+        await self._client.patch(NODES, None, node, {"spec": {"unschedulable": True}})
+
+    async def nodes(self) -> set[str]:
+        """Those that have pods."""
+        return {pod.spec.node_name for pod in (await self._client.list_all(PODS, NAMESPACE)).items}
+
     async def pods(self) -> set[str]:
-        return {pod.metadata.name for pod in (await self._client.list_all(PODS, NAMESPACE)).items}
+        return set(await self.uids())
+
+    async def uids(self) -> dict[str, str]:
+        """Of the pods, by name."""
+        return {pod.metadata.name: pod.metadata.uid for pod in (await self._client.list_all(PODS, NAMESPACE)).items}
 
     async def is_ready(self, pod: str) -> bool:
         return (await self._client.get(PODS, NAMESPACE, pod)).is_ready

@@ -209,6 +209,23 @@ async def test_counters_begin_at_0_so_that_the_first_time_is_a_rise(world: World
     assert world.by("modelinfer_rollouts_total", "outcome") == {"completed": 0, "halted": 0, "rolled_back": 0}
 
 
+async def test_replacements_by_reason_each_counted_once_though_it_drains_for_long(world: World) -> None:
+    """Four groups are updated; then those with pods on one node are handed over."""
+    await world.user.create(4)
+    await asyncio.sleep(5)
+    assert world.by("modelinfer_replacements_total", "reason") == {"RollingUpdate": 0, "HandingOver": 0}
+    await world.user.patch({"template": {"drain": {"timeoutSeconds": 30}}, "nodeDrainPolicy": "HandOver"})
+    await world.user.patch({"recoveryPolicy": "InferGroupRecreate", "topologySpreadConstraints": [SPREAD]})
+    await asyncio.sleep(300)
+    assert world.by("modelinfer_replacements_total", "reason") == {"RollingUpdate": 4, "HandingOver": 0}
+    before = await world.user.uids()
+    await world.user.cordon(sorted(await world.user.nodes())[0])
+    await asyncio.sleep(300)
+    moved = {name.split("-")[1] for name, uid in (await world.user.uids()).items() if before[name] != uid}
+    assert world.by("modelinfer_replacements_total", "reason") == {"RollingUpdate": 4, "HandingOver": len(moved)}
+    assert 0 < len(moved) < 4
+
+
 async def test_the_info_names_revisions_and_policy(world: World) -> None:
     await world.user.create(1)
     await asyncio.sleep(5)

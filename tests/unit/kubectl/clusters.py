@@ -18,6 +18,7 @@ from modelinfer_controller.api.core import (
     ContainerStatus,
     ControllerRevision,
     Node,
+    NodeSpec,
     ObjectMeta,
     Pod,
     PodSpec,
@@ -67,11 +68,12 @@ class Cluster:
         self.pods: dict[str, Pod] = {}
         self.services: dict[str, Service] = {}
         self.revisions: dict[str, ControllerRevision] = {}
+        self.nodes = dict(NODES)
         self._made = 0
 
     def snapshot(self) -> Snapshot:
         listed = Listed(tuple(self.pods.values()), tuple(self.services.values()), tuple(self.revisions.values()), {})
-        return snapshot_of(self.stored, listed, NODES, self.now)
+        return snapshot_of(self.stored, listed, self.nodes, self.now)
 
     def change(self, spec: dict[str, Any], **annotations: str) -> None:
         meta = self.stored.metadata
@@ -147,6 +149,10 @@ class Cluster:
     def leave_unscheduled(self, name: str, message: str) -> None:
         scheduled = Condition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
         self._set(name, PodStatus(phase="Pending", conditions=(scheduled,)), "")
+
+    def cordon(self, *names: str) -> None:
+        for name in names:
+            self.nodes[name] = msgspec.structs.replace(self.nodes[name], spec=NodeSpec(unschedulable=True))
 
     def end(self, name: str, *finalizers: str) -> None:
         pod = self.pods[name]

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from clusters import NODES, Cluster
+from clusters import Cluster
 
 from modelinfer_controller.kubectl.cli import main
 
@@ -98,7 +98,7 @@ def _answers(cluster: Cluster) -> Mapping[str, Any]:
         "/apis/apps/v1/namespaces/models/controllerrevisions": [
             _plain(each, late) for each in cluster.revisions.values()
         ],
-        "/api/v1/nodes": [_plain(node, late) for node in NODES.values()],
+        "/api/v1/nodes": [_plain(node, late) for node in cluster.nodes.values()],
         "/api/v1/namespaces/models/events": [],
     }
     answers: dict[str, Any] = {path: {"metadata": {}, "items": items} for path, items in lists.items()}

@@ -221,6 +221,19 @@ def draining() -> Cluster:
     return cluster
 
 
+def handing_over() -> Cluster:
+    """Somebody drains a node. The first group that moves off it finishes its requests, and another one waits."""
+    wanted = {**pd_spec(), "nodeDrainPolicy": "HandOver", "recoveryPolicy": "InferGroupRecreate"}
+    wanted["template"]["drain"] = {"timeoutSeconds": 120}
+    cluster = Cluster(wanted)
+    cluster.settle()
+    cluster.cordon("gpu-0")
+    cluster.act()
+    cluster.now += timedelta(seconds=30)
+    cluster.note()
+    return cluster
+
+
 def not_ready_for_long_enough() -> Cluster:
     cluster = Cluster({**pd_spec(), "minReadySeconds": 600})
     cluster.act()
@@ -264,6 +277,7 @@ SITUATIONS: Mapping[str, Callable[[], Cluster]] = {
     "suspended": suspended,
     "rolled-back": rolled_back,
     "draining": draining,
+    "handing-over": handing_over,
     "not-ready-for-long-enough": not_ready_for_long_enough,
     "entry-pods-first": entry_pods_first,
 }
