@@ -2,7 +2,8 @@
 
 Compiled modules cannot be imported out of an archive, so the first run unpacks it into
 `$XDG_CACHE_HOME/kubectl-modelinfer/<digest>`, and later ones start from there. Two libraries have no form in pure
-Python, msgspec and pydantic-core: the file holds them once for each Python. Of all others it holds the pure form.
+Python, msgspec and pydantic-core: the file holds them once for each Python and C library. Of all others it holds the
+pure form.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from plugin.platforms import PYTHONS, Platform
+from plugin.platforms import PYTHONS, Platform, listed
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements-image.lock"
@@ -33,8 +34,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content makes the same file
 
 BOOTSTRAP = '''\
 """Unpacks the plugin into the user's cache where it is not there yet, and runs it."""
-import os, shutil, sys, tempfile, zipfile
-DIGEST, PYTHONS = {digest!r}, {pythons!r}
+import importlib.machinery, os, shutil, sys, tempfile, zipfile
+DIGEST, MODULES = {digest!r}, {modules!r}
 OWN = "py%d%d" % sys.version_info[:2]
 
 def _site():
@@ -57,9 +58,10 @@ def _site():
         shutil.rmtree(fresh, ignore_errors=True)
     return site
 
-if OWN not in PYTHONS:
-    names = ", ".join(name[2] + "." + name[3:] for name in PYTHONS)
-    sys.exit("error: kubectl-modelinfer runs with Python %s, and this is %d.%d" % ((names,) + sys.version_info[:2]))
+if importlib.machinery.EXTENSION_SUFFIXES[0] not in MODULES:
+    sys.exit("error: this file is for {audience}; this Python is %d.%d and loads modules named *%s. "
+             "`pip install modelinfer-controller` installs the plugin for any other Python"
+             % (sys.version_info[:2] + (importlib.machinery.EXTENSION_SUFFIXES[0],)))
 try:
     sys.path.insert(0, _site())
 except OSError as error:
@@ -75,8 +77,9 @@ def build(target: Path, platform: Platform, pythons: Sequence[str] = PYTHONS) ->
         tree = Path(folder)
         _install(tree / "site")
         for python in pythons:
-            _unpack_wheels(tree / python_folder(python), python, platform)
-        return pack(tree, target)
+            for tags in platform.wheels:
+                _unpack_wheels(tree / python_folder(python), python, tags)
+        return pack(tree, target, f"{platform.title} with Python {listed(pythons)}")
 
 
 def python_folder(python: str) -> str:
@@ -84,14 +87,14 @@ def python_folder(python: str) -> str:
     return f"py{python.replace('.', '')}"
 
 
-def pack(tree: Path, target: Path) -> Path:
-    """The folder's site, and its folder for each Python, as one executable file."""
+def pack(tree: Path, target: Path, audience: str) -> Path:
+    """The folder's site, and its folder for each Python, as one executable file. audience: who can run it, in words."""
     files = sorted(path for path in tree.rglob("*") if path.is_file())
-    pythons = sorted(path.name for path in tree.iterdir() if path.name.startswith("py"))
+    modules = sorted({"." + path.name.partition(".")[2] for path in tree.glob("py*/msgspec/_core.*")})
     with target.open("wb") as file:
         file.write(b"#!/usr/bin/env python3\n")
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            bootstrap = BOOTSTRAP.format(digest=_digest(tree, files), pythons=pythons)
+            bootstrap = BOOTSTRAP.format(digest=_digest(tree, files), modules=modules, audience=audience)
             _add(archive, "__main__.py", bootstrap.encode())
             for path in files:
                 _add(archive, str(path.relative_to(tree)), path.read_bytes())
@@ -111,12 +114,12 @@ def _install(site: Path) -> None:
     _strip(site, LEFT_OUT)
 
 
-def _unpack_wheels(folder: Path, python: str, platform: Platform) -> None:
-    """The compiled libraries for one Python of the platform."""
+def _unpack_wheels(folder: Path, python: str, platforms: Sequence[str]) -> None:
+    """The compiled libraries for one Python. platforms: the tags of wheels that will do."""
     with tempfile.TemporaryDirectory() as aside:
         lock = Path(aside, "requirements.lock")
         lock.write_text("".join(_only(LOCK.read_text(encoding="utf-8"), COMPILED)))
-        tags = [argument for tag in platform.tags for argument in ("--platform", tag)]
+        tags = [argument for tag in platforms for argument in ("--platform", tag)]
         chosen = ("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *tags)
         _pip("download", "--dest", aside, "--no-deps", *chosen, "--require-hashes", "-r", str(lock))
         for wheel in sorted(Path(aside).glob("*.whl")):

@@ -7,25 +7,30 @@ import os
 import re
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import pytest
 from plugin.krew import manifest
 from plugin.platforms import PLATFORMS, PYTHONS, own_platform
 from plugin.zipapp import COMPILED, LOCK, NOT_OF_THE_PLUGIN, _entries, pack, python_folder
 
 OWN = python_folder(f"{sys.version_info.major}.{sys.version_info.minor}")
+SUFFIX = EXTENSION_SUFFIXES[0]
+AUDIENCE = "Linux on amd64 with Python 3.11 or 3.12"
 
 
-def tree(folder: Path, python: str = OWN) -> Path:
-    """A plugin that prints where it is, and what its compiled part says."""
+def tree(folder: Path, suffix: str = SUFFIX) -> Path:
+    """A plugin that prints where it is, and what its compiled part says. suffix: of the names of compiled modules."""
     package = folder / "site" / "modelinfer_controller" / "kubectl" / "cli"
     package.mkdir(parents=True)
     for parent in (package, package.parent, package.parent.parent):
         (parent / "__init__.py").write_text("")
     (package / "main.py").write_text("import compiled\ndef main():\n    print(__file__, compiled.python)\n")
-    for each in {python, "py399"}:
-        (folder / each).mkdir()
+    for each in (OWN, "py399"):
+        (folder / each / "msgspec").mkdir(parents=True)
         (folder / each / "compiled.py").write_text(f"python = {each!r}\n")
+        (folder / each / "msgspec" / f"_core{suffix}").touch()
     return folder
 
 
@@ -35,22 +40,31 @@ def run(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_file_runs_with_python_alone_and_unpacks_once(tmp_path: Path) -> None:
-    file = pack(tree(tmp_path / "tree"), tmp_path / "kubectl-modelinfer")
+    file = pack(tree(tmp_path / "tree"), tmp_path / "kubectl-modelinfer", AUDIENCE)
     runs = [run(file, tmp_path / "cache") for _ in range(2)]
     assert runs[0].stdout == runs[1].stdout
     assert runs[0].stdout.startswith(str(tmp_path / "cache" / "kubectl-modelinfer"))
     assert runs[0].stdout.endswith(f" {OWN}\n")
     (unpacked,) = (tmp_path / "cache" / "kubectl-modelinfer").iterdir()
     assert not (unpacked / "py399").exists()
-    assert pack(tmp_path / "tree", tmp_path / "again").read_bytes() == file.read_bytes()
+    assert pack(tmp_path / "tree", tmp_path / "again", AUDIENCE).read_bytes() == file.read_bytes()
     assert file.read_bytes().startswith(b"#!/usr/bin/env python3\n")
 
 
-def test_another_python_is_told_which_ones_do(tmp_path: Path) -> None:
-    done = run(pack(tree(tmp_path / "tree", "py311x"), tmp_path / "file"), tmp_path / "cache")
+@pytest.mark.parametrize("others", [".cpython-311-sparc64-linux-gnu.so", ".cpython-399-x86_64-linux-musl.so"])
+def test_another_python_processor_or_c_library_is_told_which_ones_do(tmp_path: Path, others: str) -> None:
+    done = run(pack(tree(tmp_path / "tree", others), tmp_path / "file", AUDIENCE), tmp_path / "cache")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: kubectl-modelinfer runs with Python 3.11")
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: this file is for {AUDIENCE}; this Python is ")
+    assert SUFFIX in done.stderr
+    assert "pip install" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_file_for_linux_holds_the_modules_for_both_c_libraries() -> None:
+    for platform in PLATFORMS:
+        kinds = [tags[0].partition("_")[0] for tags in platform.wheels]
+        assert kinds == (["manylinux", "musllinux"] if platform.os_name == "linux" else ["macosx"])
 
 
 def test_every_python_that_the_project_supports_is_in_it() -> None:
