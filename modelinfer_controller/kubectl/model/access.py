@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelinfer_controller import __version__
+from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import SystemClock
-from modelinfer_controller.kube.errors import ApiError, Conflict, Forbidden, Unauthorized
+from modelinfer_controller.kube.errors import ApiError, Conflict, Forbidden, Unauthorized, UndecodableResponse
 from modelinfer_controller.kube.resource import Resource
 from modelinfer_controller.kube.transport import Transport, TransportError
 from modelinfer_controller.kubectl.model.adjusted_transport import AdjustedTransport
@@ -55,6 +56,8 @@ async def connected(flags: ClusterFlags, environ: Mapping[str, str], *, follows:
         raise failure(f"no cluster: nobody answers: {error}") from error
     except Unauthorized as error:
         raise failure(f"unauthorized: the cluster does not accept the credentials: {error}") from error
+    except ApiError as error:
+        raise _api_failure("the API server answers with an error", error) from error
     finally:
         await client.close()
 
@@ -128,15 +131,26 @@ def allowed_to(verb: str, resource: Resource[Any], namespace: str | None) -> Ite
     try:
         yield
     except Forbidden as error:
-        where = f"in namespace {namespace}" if namespace and resource.namespaced else "in the whole cluster"
-        told = f"forbidden: you need the verb {verb!r} on {str(resource)!r} {where}"
+        told = missing_right(verb, str(resource), namespace if resource.namespaced else None)
         raise failure(f"{told}; the server says: {error}") from error
     except Conflict as error:
         raise failure(f"it has changed meanwhile: try again ({error})") from error
     except Unauthorized:
         raise
     except ApiError as error:
-        raise failure(f"cannot {verb} {resource}: {error}") from error
+        raise _api_failure(f"cannot {verb} {resource}", error) from error
+
+
+def _api_failure(what: str, error: ApiError) -> Exit:
+    if isinstance(error, UndecodableResponse):
+        return failure(f"no cluster: what answers is no Kubernetes API server: {error}")
+    return failure(f"{what}: {error}")
+
+
+def missing_right(verb: str, resource: str, namespace: str | None) -> str:
+    """namespace: None for the whole cluster."""
+    where = f"in namespace {namespace}" if namespace else "in the whole cluster"
+    return f"forbidden: you need the verb {verb!r} on {resource!r} {where}"
 
 
 def quiet() -> None:

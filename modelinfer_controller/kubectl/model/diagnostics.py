@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from modelinfer_controller.api.core import Condition, KubeObject, Pod, WireStruct
 from modelinfer_controller.kube.client import Client
-from modelinfer_controller.kube.errors import ApiError
+from modelinfer_controller.kube.errors import ApiError, NotFound
 from modelinfer_controller.kube.resource import Resource
+from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.kubectl.model.logs import last_words
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 
@@ -132,7 +133,7 @@ async def _warnings(client: Client, namespace: str) -> Sequence[ClusterEvent]:
     try:
         selector = "type=Warning,involvedObject.kind=Pod"
         return (await client.list_all(EVENTS, namespace, field_selector=selector)).items
-    except ApiError:
+    except (ApiError, TransportError):
         return ()
 
 
@@ -144,8 +145,8 @@ async def _health(client: Client, name: str) -> str:
     """What is wrong with the node, or "" where nothing is or nobody may say."""
     try:
         node = await client.get(NODE_HEALTH, None, name)
-    except ApiError as error:
-        return "is gone" if error.status == 404 else ""
+    except (ApiError, TransportError) as error:
+        return "is gone" if isinstance(error, NotFound) else ""
     ready = next((condition for condition in node.status.conditions if condition.type == "Ready"), None)
     if ready is None or ready.status == "True":
         return ""

@@ -10,7 +10,6 @@ from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import KubeObject, Node
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
@@ -22,7 +21,7 @@ from modelinfer_controller.kubectl.model.rollout_status import RolloutState, Rol
 from modelinfer_controller.kubectl.model.snapshot import (
     Listed,
     Snapshot,
-    list_of,
+    list_model_infers,
     read_children,
     read_nodes,
     snapshot_of,
@@ -128,7 +127,7 @@ async def read_fleet(
 ) -> list[Snapshot]:
     """Of one namespace or, with None, of all. names: only these; raises Exit where one is not there."""
     found, listed, nodes = await asyncio.gather(
-        list_of(client, MODEL_INFERS, namespace, selector), read_children(client, namespace), read_nodes(client)
+        list_model_infers(client, namespace, selector), read_children(client, namespace), read_nodes(client)
     )
     chosen = [one for one in found if not names or one.metadata.name in names]
     if missing := sorted(set(names) - {one.metadata.name for one in chosen}):

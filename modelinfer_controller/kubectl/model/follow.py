@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from modelinfer_controller.api.core import Node
 from modelinfer_controller.api.names import ObjectName
@@ -13,20 +13,39 @@ from modelinfer_controller.controller.caches import Caches, build_caches
 from modelinfer_controller.controller.node_watch import NodeWatch
 from modelinfer_controller.controller.observe import Observer
 from modelinfer_controller.exits import Exit
+from modelinfer_controller.kube.cache.reflector import ResourceNotServed
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.clock import Clock
+from modelinfer_controller.kubectl.model.access import missing_right
 from modelinfer_controller.kubectl.model.kubeconfig import failure
-from modelinfer_controller.kubectl.model.snapshot import Snapshot, decode_spec, read_model_infer, read_nodes
+from modelinfer_controller.kubectl.model.snapshot import (
+    Snapshot,
+    crd_missing,
+    decode_spec,
+    read_model_infer,
+    read_nodes,
+)
 from modelinfer_controller.planning.nodes import LEAVING_TAINTS, UNKNOWN_NODES
 from modelinfer_controller.planning.observed import Owner
 
 SETTLE = 0.1  # seconds: changes that come together are told as one
+LOOK_AGAIN = 0.2  # seconds: whether the first lists are refused
 
 
 class Follower:
-    """Snapshots of ModelInfers out of caches that follow the cluster. key: the one that `snapshot` is of."""
+    """Snapshots of ModelInfers out of caches that follow the cluster.
 
-    def __init__(self, caches: Caches, nodes: Mapping[str, Node], key: ObjectName | None, clock: Clock) -> None:
+    key: the one that `snapshot` is of. running: the task that keeps the caches.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        nodes: Mapping[str, Node],
+        key: ObjectName | None,
+        clock: Clock,
+        running: asyncio.Task[NoReturn],
+    ) -> None:
         self._caches = caches
         self._changed = asyncio.Event()
         watch = NodeWatch(caches.nodes, LEAVING_TAINTS, lambda node: self._changed.set())
@@ -34,11 +53,15 @@ class Follower:
         self._nodes = nodes
         self._key = key
         self._clock = clock
+        self._running = running
+        self._silence = 0.0
+        self._known_errors = 0
         for informer in (caches.model_infers, *(children.informer for children in caches.children())):
             informer.add_event_handler(self)
 
     def snapshot(self, key: ObjectName | None = None) -> Snapshot:
-        """Of that one, else of the follower's own. Raises Exit when it is no more."""
+        """Of that one, else of the follower's own. Raises Exit when it is no more, or can be followed no longer."""
+        self.require_access()
         chosen = key or self._key
         stored = self._caches.model_infers.lister.get(chosen) if chosen is not None else None
         if stored is None:
@@ -46,7 +69,8 @@ class Follower:
         return self._of(stored)
 
     def snapshots(self) -> list[Snapshot]:
-        """Of every ModelInfer that can be decoded."""
+        """Of every ModelInfer that can be decoded. Raises Exit when they can be followed no longer."""
+        self.require_access()
         found: list[Snapshot] = []
         for stored in self._caches.model_infers.lister.list():
             with suppress(Exit):
@@ -68,6 +92,28 @@ class Follower:
         except TimeoutError:
             pass
         self._changed.clear()
+
+    def require_access(self) -> None:
+        """Raises Exit where the caches cannot be kept: a right is missing, or the kind has gone."""
+        for informer in self._caches.required_informers:
+            if informer.missing_permission is not None:
+                verb, namespace = informer.missing_permission
+                raise failure(missing_right(verb, informer.name, namespace))
+        if self._running.done():
+            try:
+                self._running.result()
+            except ResourceNotServed as error:
+                raise crd_missing() from error
+
+    def silence(self) -> float:
+        """For how many seconds nothing has been heard of the API server; 0 where its watches stand."""
+        informer = self._caches.model_infers
+        errors = informer.counters.list_error_count + informer.counters.watch_error_count
+        silence = informer.seconds_since_contact() or 0.0
+        if silence <= self._silence:  # it has been heard of since
+            self._known_errors = errors
+        self._silence = silence
+        return silence if errors > self._known_errors else 0.0
 
     # ResourceEventHandler of every kind.
 
@@ -102,15 +148,15 @@ async def _followed(
 ) -> AsyncIterator[Follower]:
     nodes = await read_nodes(client)
     caches = build_caches(client, namespaces, random=random.Random(), clock=clock, on_support_changed=lambda: None)
-    follower = Follower(caches, nodes, key, clock)
     running = asyncio.create_task(caches.run(), name="informers")
+    syncing = asyncio.create_task(caches.wait_for_sync(), name="initial lists")
     try:
-        syncing = asyncio.create_task(caches.wait_for_sync(), name="initial lists")
-        await asyncio.wait([running, syncing], return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            syncing.cancel()
-            running.result()
+        follower = Follower(caches, nodes, key, clock, running)
+        while not syncing.done():
+            await asyncio.wait([running, syncing], return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_AGAIN)
+            follower.require_access()
         yield follower
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        syncing.cancel()
+        await asyncio.gather(running, syncing, return_exceptions=True)

@@ -8,6 +8,7 @@ from modelinfer_controller.api.core import Pod
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import ApiError
 from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kube.transport import TransportError
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 
 
@@ -54,7 +55,7 @@ async def last_words(client: Client, namespace: str, pod: Pod, lines: int) -> tu
     container, is_previous = dead
     try:
         text = await read_log(client, namespace, pod.metadata.name, LogQuery(container, is_previous, lines))
-    except ApiError:
+    except (ApiError, TransportError):
         return ()
     return tuple(line for line in text.splitlines() if line.strip())
 

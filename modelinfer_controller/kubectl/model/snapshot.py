@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -27,6 +28,7 @@ from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.api.validation import InvalidSpec, Violation
 from modelinfer_controller.controller.resources import MODEL_INFERS, POD_GROUPS
 from modelinfer_controller.controller.snapshot import is_controlled_by, snapshot
+from modelinfer_controller.exits import Exit
 from modelinfer_controller.kube.client import Client
 from modelinfer_controller.kube.errors import Forbidden, NotFound
 from modelinfer_controller.kube.resource import (
@@ -184,18 +186,23 @@ def _labelled(objects: Iterable[KubeObject], owner: str) -> list[KubeObject]:
 
 async def read_model_infer(client: Client, namespace: str, name: str) -> ModelInfer:
     """Raises Exit; where there is none of that name, with the names that are near."""
-    try:
-        with allowed_to("get", MODEL_INFERS, namespace):
-            try:
-                return await client.get(MODEL_INFERS, namespace, name)
-            except NotFound:
-                pass
-        found = await list_of(client, MODEL_INFERS, namespace, selector="")
-    except NotFound as error:
-        raise failure(
-            f"the CRD {MODEL_INFERS} is not installed: `kubectl apply -f manifests/crd` installs it"
-        ) from error
+    with allowed_to("get", MODEL_INFERS, namespace), suppress(NotFound):
+        return await client.get(MODEL_INFERS, namespace, name)
+    found = await list_model_infers(client, namespace)
     raise failure(_nobody_of_that_name(name, namespace, [one.metadata.name for one in found]))
+
+
+async def list_model_infers(client: Client, namespace: str | None, selector: str = "") -> Sequence[ModelInfer]:
+    """Of one namespace or, with None, of all. Raises Exit, also where there is no such kind."""
+    try:
+        return await list_of(client, MODEL_INFERS, namespace, selector)
+    except NotFound as error:
+        raise crd_missing() from error
+
+
+def crd_missing() -> Exit:
+    """What to say of a cluster that does not serve ModelInfers."""
+    return failure(f"the CRD {MODEL_INFERS} is not installed: `kubectl apply -f manifests/crd` installs it")
 
 
 def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str:
@@ -270,6 +277,6 @@ async def read_nodes(client: Client) -> Mapping[str, Node]:
     """Nodes tell topology domains, and which of them leave: who may not list them does without."""
     try:
         found: Iterable[Any] = (await client.list_all(NODES, resource_version="0")).items
-    except Forbidden:
+    except (Forbidden, NotFound):
         return {}
     return {node.metadata.name: node for node in found}

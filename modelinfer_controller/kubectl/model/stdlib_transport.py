@@ -103,6 +103,7 @@ class StdlibTransport:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._idle: list[http.client.HTTPConnection] = []
+        self._is_closed = False
 
     async def request(self, request: Request) -> Response:
         return await asyncio.to_thread(self._exchange, request)
@@ -123,6 +124,8 @@ class StdlibTransport:
             connection.close()
             raise TransportError(f"{request.method} {self._server.geturl()}{request.path}: {error}") from error
         self._idle.append(connection)
+        if self._is_closed:  # meanwhile: another request has failed, and nobody waits for this one
+            self._close_idle()
         return Response(answer.status, body, {name.lower(): value for name, value in answer.getheaders()})
 
     def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
@@ -136,6 +139,9 @@ class StdlibTransport:
         raise NotImplementedError("whoever follows the cluster uses the full client")
 
     async def close(self) -> None:
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        self._is_closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

@@ -13,7 +13,9 @@ NARROW = 60
 
 def fleet_lines(fleet: Fleet, terminal: Terminal, *, has_namespaces: bool) -> list[str]:
     if not fleet.items:
-        return ["there are no ModelInfers"]
+        if has_namespaces:
+            return ["there are no ModelInfers"]
+        return terminal.wrap("this namespace has no such ModelInfers: `kubectl modelinfer list -A` shows those of all")
     columns = (
         Column("NAMESPACE" if has_namespaces else "", shortest=6) if has_namespaces else Column("", rank=9),
         Column("NAME", shortest=8),

@@ -5,7 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
+from modelinfer_controller.kubectl.model.humanize import span
 from modelinfer_controller.kubectl.render.output import say
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
@@ -15,6 +17,17 @@ KEYS = {
     "k": -1, "\x1b[A": -1, "j": 1, "\x1b[B": 1, "b": -10, "\x1b[5~": -10, " ": 10, "\x1b[6~": 10,
     "g": -(10**6), "\x1b[H": -(10**6), "G": 10**6, "\x1b[F": 10**6,
 }  # fmt: skip
+
+
+SILENT = 3.0  # seconds, from which on it is worth a line
+
+
+def silence_lines(seconds: float, terminal: Terminal) -> list[str]:
+    """Above what is shown: that the API server is not heard of, so that nobody takes old news for new."""
+    if seconds < SILENT:
+        return []
+    text = f"the API server has not answered for {span(timedelta(seconds=seconds))}: this is the last that it said"
+    return [terminal.paint(line, Tone.BAD) for line in terminal.wrap(text)]
 
 
 class Screen:

@@ -12,7 +12,7 @@ from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags
 from modelinfer_controller.kubectl.model.snapshot import read_snapshot
 from modelinfer_controller.kubectl.render.explain import explanation_lines
 from modelinfer_controller.kubectl.render.output import show
-from modelinfer_controller.kubectl.render.screen import Screen
+from modelinfer_controller.kubectl.render.screen import Screen, silence_lines
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 from modelinfer_controller.kubectl.verbs.waiting import change_or_key
 
@@ -39,5 +39,6 @@ async def watch_explanation(flags: ClusterFlags, name: str, group: int | None) -
             while not screen.is_ended:
                 snapshot = follower.snapshot()
                 told = explain(snapshot, await read_diagnostics(client, snapshot), group)
-                screen.show(explanation_lines(told, terminal_of()))
+                terminal = terminal_of()
+                screen.show([*silence_lines(follower.silence(), terminal), *explanation_lines(told, terminal)])
                 await change_or_key(follower.wait(TICK), screen.changed)

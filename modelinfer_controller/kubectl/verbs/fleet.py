@@ -13,7 +13,7 @@ from modelinfer_controller.kubectl.model.kubeconfig import ClusterFlags, failure
 from modelinfer_controller.kubectl.model.label_selector import matches
 from modelinfer_controller.kubectl.render.fleet import fleet_lines, top_lines
 from modelinfer_controller.kubectl.render.output import show
-from modelinfer_controller.kubectl.render.screen import Screen
+from modelinfer_controller.kubectl.render.screen import Screen, silence_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal, terminal_of
 from modelinfer_controller.kubectl.verbs.waiting import change_or_key
 
@@ -55,7 +55,8 @@ async def watch_fleet(flags: ClusterFlags, chosen: Chosen, *, with_sums: bool) -
         with screen.open():
             while not screen.is_ended:
                 terminal: Terminal = terminal_of()
-                screen.show(lines(_fleet(follower, chosen), terminal, has_namespaces=chosen.all_namespaces))
+                fleet = lines(_fleet(follower, chosen), terminal, has_namespaces=chosen.all_namespaces)
+                screen.show([*silence_lines(follower.silence(), terminal), *fleet])
                 await change_or_key(follower.wait(TICK), screen.changed)
 
 

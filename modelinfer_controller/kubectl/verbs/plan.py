@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from modelinfer_controller.kubectl.model.manifest import (
 from modelinfer_controller.kubectl.model.snapshot import (
     Listed,
     Snapshot,
+    list_model_infers,
     read_children,
     read_model_infer,
     read_nodes,
@@ -131,11 +133,11 @@ async def plan_of_manifest(client: Client, flags: ClusterFlags, manifest: Manife
 
 
 async def _stored(client: Client, namespace: str, name: str) -> ModelInfer | None:
-    with allowed_to("get", MODEL_INFERS, namespace):
-        try:
-            return await client.get(MODEL_INFERS, namespace, name)
-        except NotFound:
-            return None
+    """None where there is none yet. Raises Exit where there is no such kind."""
+    with allowed_to("get", MODEL_INFERS, namespace), suppress(NotFound):
+        return await client.get(MODEL_INFERS, namespace, name)
+    await list_model_infers(client, namespace)
+    return None
 
 
 def _compared(

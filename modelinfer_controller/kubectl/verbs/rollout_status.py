@@ -16,6 +16,7 @@ from modelinfer_controller.kubectl.model.rollout_status import RolloutState, Rol
 from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.kubectl.render.output import WIDE, render, say
 from modelinfer_controller.kubectl.render.rollout_status import end_text, progress_lines
+from modelinfer_controller.kubectl.render.screen import silence_lines
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 
 TICK = 2.0  # seconds: how often a rollout is looked at where nothing changes
@@ -94,7 +95,8 @@ async def _follow(flags: ClusterFlags, name: str, waiting: Waiting, *, is_quiet:
             snapshot = follower.snapshot()
             _require_revision(snapshot, waiting)
             status = stuck.judge(rollout_status(snapshot, timedelta.max))
-            progress.show(progress_lines(status, terminal_of()))
+            terminal = terminal_of()
+            progress.show([*silence_lines(follower.silence(), terminal), *progress_lines(status, terminal)])
             if status.is_done or status.has_failed:
                 return status
             await follower.wait(min(TICK, waiting.stuck_after))

@@ -13,7 +13,7 @@ from modelinfer_controller.kubectl.model.snapshot import Snapshot, read_snapshot
 from modelinfer_controller.kubectl.model.tree import Tree, tree_of
 from modelinfer_controller.kubectl.model.tree_selection import selected
 from modelinfer_controller.kubectl.render.output import show
-from modelinfer_controller.kubectl.render.screen import Screen
+from modelinfer_controller.kubectl.render.screen import Screen, silence_lines
 from modelinfer_controller.kubectl.render.terminal import terminal_of
 from modelinfer_controller.kubectl.render.tree import fitted_lines
 from modelinfer_controller.kubectl.verbs.waiting import change_or_key
@@ -50,6 +50,7 @@ async def watch_tree(flags: ClusterFlags, name: str, view: View) -> None:
     async with connected(flags, os.environ, follows=True) as client, following(client, key, clock) as follower:
         with screen.open():
             while not screen.is_ended:
-                room = None if view.all else screen.room
-                screen.show(fitted_lines(view.of(follower.snapshot()), terminal_of(), room))
+                terminal, room = terminal_of(), None if view.all else screen.room
+                tree = fitted_lines(view.of(follower.snapshot()), terminal, room)
+                screen.show([*silence_lines(follower.silence(), terminal), *tree])
                 await change_or_key(follower.wait(TICK), screen.changed)

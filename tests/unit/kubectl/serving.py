@@ -36,6 +36,14 @@ class Done:
         return json.loads(self.out)
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that hang up: that would stand in the verb's own output."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+
+
 class Verbs:
     """Runs verbs against the served cluster, whose fixed time is moved to the present."""
 
@@ -56,8 +64,15 @@ class Verbs:
 
 
 @contextmanager
-def served(cluster: Cluster, texts: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """The URL. Its kinds can be read, and nothing can be watched or written. texts: what else it answers, by path."""
+def served(
+    cluster: Cluster,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
+    """The URL. Its kinds can be read, and nothing can be watched or written.
+
+    texts: what else it answers, by path. refused: what it answers with 403, by path.
+    """
     answers = {path: json.dumps(body).encode() for path, body in _answers(cluster).items()}
     answers |= {path: text.encode() for path, text in texts.items()}
 
@@ -65,8 +80,9 @@ def served(cluster: Cluster, texts: Mapping[str, str] = MappingProxyType({})) ->
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = answers.get(self.path.partition("?")[0])
-            self.send_response(404 if body is None else 200)
+            path = self.path.partition("?")[0]
+            body = refused[path].encode() if path in refused else answers.get(path)
+            self.send_response(403 if path in refused else 404 if body is None else 200)
             missing = b'{"kind":"Status","reason":"NotFound","code":404,"message":"not found"}'
             body = body or missing
             self.send_header("Content-Length", str(len(body)))
@@ -76,8 +92,7 @@ def served(cluster: Cluster, texts: Mapping[str, str] = MappingProxyType({})) ->
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
