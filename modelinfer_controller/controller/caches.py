@@ -6,9 +6,12 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import (
+    Condition,
     ControllerRevision,
     KubeObject,
     Node,
+    NodeStatus,
+    ObjectMeta,
     Pod,
     PodDisruptionBudget,
     PodGroup,
@@ -179,5 +182,17 @@ def build_caches(
         discovered=pod_groups,
         disruption_budgets=OwnedCache(POD_DISRUPTION_BUDGETS, budgets.informer, clock),
         discovered_budgets=budgets,
-        nodes=factory.discovered_informer(NODES, on_served_changed=lambda _: on_support_changed()),
+        nodes=factory.discovered_informer(
+            NODES, on_served_changed=lambda _: on_support_changed(), transform=trimmed_node
+        ),
     )
+
+
+def trimmed_node(node: Node) -> Node:
+    """What decisions read of a node. Its labels, annotations and other conditions are most of what there is of it."""
+    meta = ObjectMeta(name=node.metadata.name, uid=node.metadata.uid, resource_version=node.metadata.resource_version)
+    ready = node.ready
+    if ready is None:
+        return Node(metadata=meta, spec=node.spec)
+    kept = Condition(type=ready.type, status=ready.status, last_transition_time=ready.last_transition_time)
+    return Node(metadata=meta, spec=node.spec, status=NodeStatus(conditions=(kept,)))

@@ -62,16 +62,16 @@ class SharedInformerFactory:
         *,
         name: str = "",
         label_selector: str = "",
-        field_selector: str = "",
         indexers: Indexers[T] | None = None,
         poll_interval: float = POLL_INTERVAL,
         on_served_changed: Callable[[bool], None] | None = None,
+        transform: Callable[[T], T] | None = None,
     ) -> DiscoveredInformer[T]:
-        """Like `informer`, for a resource that may come and go."""
+        """Like `informer`, for a resource that may come and go. transform: see SharedInformer."""
         informer = DiscoveredInformer(
             self._client,
             resource,
-            self._shared(resource, name, label_selector, field_selector, indexers),
+            self._shared(resource, name, label_selector, "", indexers, transform),
             random=self._random,
             poll_interval=poll_interval,
             on_served_changed=on_served_changed,
@@ -90,6 +90,7 @@ class SharedInformerFactory:
         label_selector: str,
         field_selector: str,
         indexers: Indexers[T] | None,
+        transform: Callable[[T], T] | None = None,
     ) -> SharedInformer[T]:
         sources = [
             ResourceSource(self._client, resource, namespace, label_selector, field_selector)
@@ -101,4 +102,5 @@ class SharedInformerFactory:
             random=self._random,
             indexers=indexers,
             use_streaming_list=self._use_streaming_list,
+            transform=transform,
         )

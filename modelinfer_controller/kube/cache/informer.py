@@ -52,11 +52,17 @@ class SharedInformer(Generic[T]):
         random: Random,
         indexers: Indexers[T] | None = None,
         use_streaming_list: bool = False,
+        transform: Callable[[T], T] | None = None,
     ) -> None:
+        """transform: what is kept of an object, and shown to handlers; name, UID and version must stay.
+
+        source: SetTransform, tools/cache/shared_informer.go
+        """
         self.name = name
         self._sources = tuple(sources)
         self._random = random
         self._use_streaming_list = use_streaming_list
+        self._transform: Callable[[T], T] = transform or (lambda obj: obj)
         self._store: Store[T] = Store(indexers)
         self._handlers: Handlers[T] = Handlers(name)
         self._reflectors: tuple[Reflector[T], ...] = ()
@@ -188,7 +194,7 @@ class SharedInformer(Generic[T]):
         previous = self._store.get(key)
         if previous is not None and previous.metadata.uid == obj.metadata.uid:
             self._store.remove(key)
-            self._handlers.deleted(obj)
+            self._handlers.deleted(self._transform(obj))
 
     def answered(self, verb: str, namespace: str | None, forbidden: Forbidden | None) -> None:
         """See `ReflectorSink.answered`."""
@@ -206,12 +212,14 @@ class SharedInformer(Generic[T]):
         if previous is not None and previous.metadata.uid != obj.metadata.uid:
             self._delete_unseen(previous)
             previous = None
+        if previous is not None and previous.metadata.resource_version == obj.metadata.resource_version:
+            return
+        kept = self._transform(obj)
+        self._store.put(kept)
         if previous is None:
-            self._store.put(obj)
-            self._handlers.added(obj, is_in_initial_list)
-        elif previous.metadata.resource_version != obj.metadata.resource_version:
-            self._store.put(obj)
-            self._handlers.updated(previous, obj)
+            self._handlers.added(kept, is_in_initial_list)
+        else:
+            self._handlers.updated(previous, kept)
 
     def _delete_unseen(self, obj: T) -> None:
         key = obj.metadata.object_name

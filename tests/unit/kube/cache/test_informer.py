@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fake_api import EXPIRED, HTML, REFUSED, THINGS, TOO_LARGE, FakeApi, status, throttled
+from msgspec.structs import replace
 
 from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.names import ObjectName
@@ -311,6 +312,37 @@ async def test_events_said_again_change_nothing() -> None:
         api.repeat(7)
         assert await run.after(1) == []
         run.assert_same()
+
+
+async def test_a_transform_says_what_is_kept_of_an_object_and_shown_to_handlers() -> None:
+    def trimmed(obj: KubeObject) -> KubeObject:
+        return replace(obj, metadata=replace(obj.metadata, labels={}))
+
+    api = FakeApi()
+    api.create("a")["metadata"]["labels"] = {"much": "text"}
+    factory = SharedInformerFactory(Client(api), random=random.Random(1))
+    discovered = factory.discovered_informer(THINGS, transform=trimmed)
+    seen: list[dict[str, str]] = []
+
+    class Handler:
+        def on_add(self, obj: KubeObject, is_in_initial_list: bool) -> None:
+            seen.append(obj.metadata.labels)
+
+        def on_update(self, old: KubeObject, new: KubeObject) -> None:
+            seen.append(new.metadata.labels)
+
+        def on_delete(self, obj: KubeObject | DeletedFinalStateUnknown[KubeObject]) -> None:
+            seen.append(last_state(obj).metadata.labels)
+
+    discovered.informer.add_event_handler(Handler())
+    async with at_work(factory):
+        await asyncio.sleep(1)
+        api.update("a")
+        await asyncio.sleep(1)
+        assert [obj.metadata.labels for obj in discovered.lister.list()] == [{}]
+        api.delete("a")
+        await asyncio.sleep(1)
+    assert seen == [{}, {}, {}]
 
 
 async def test_a_name_with_a_new_uid_is_a_deletion_and_an_addition() -> None:
