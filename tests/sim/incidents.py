@@ -1,10 +1,11 @@
 """Random incidents of a user's cluster that end before a history is judged.
 
-Refusals, absurd numbers, lost revisions, a wiped status, a definition that gains defaults. A mixin of the state machine
-of `histories`.
+Refusals, webhooks that hang, quotas, absurd numbers, lost revisions, a wiped status, a clock that steps, a definition
+that gains defaults. A mixin of the state machine of `histories`.
 """
 
 import copy
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from modelinfer_controller.simulator.apiserver.admission import Plugin
-from modelinfer_controller.simulator.faults.admission import CREATE, DELETE, UPDATE, Deny, Match
+from modelinfer_controller.simulator.faults.admission import CREATE, DELETE, UPDATE, Deny, Hang, Match
 from sim.facts import NAME, REVISIONS, Object, metadata
 from sim.journal import CONTROLLER
 from sim.world import CRD, World, set_update
 
 MOST = 2**31 - 1
 QUOTA = "few"
+TIGHT_QUOTA = "tight"
 SPARE_PODS = 5  # beyond those that exist, while a number is absurd
 USUAL_REPLICAS = 3
 
@@ -90,6 +92,7 @@ class Incidents:
         self._policies: list[Plugin] = []
         self._is_absurd = False
         self._has_lost_memory = False
+        self._has_quota = False
 
     @precondition(of_incidents)
     @rule(
@@ -103,6 +106,42 @@ class Incidents:
         policy = Deny(Match({operation}, resource, name_part, user=CONTROLLER), "not today")
         self._policies.append(policy)
         self._act(self.world.cluster.api.admission.add, policy)
+
+    @precondition(of_incidents)
+    @rule(
+        operation=st.sampled_from([CREATE, DELETE]),
+        resource=st.sampled_from(["pods", "services", "modelinfers"]),
+        group=st.sampled_from([None, 0, 1]),
+        seconds=st.sampled_from([3.0, 28.0]),
+    )
+    def hang(self, operation: Any, resource: str, group: int | None, seconds: float) -> None:
+        """A webhook takes that long over each; over statuses, where it is one of ModelInfers."""
+        name_part = "" if group is None or resource == "modelinfers" else f"{NAME}-{group}"
+        match = Match({operation}, resource, name_part, user=CONTROLLER)
+        if resource == "modelinfers":
+            match = Match({UPDATE}, resource, subresource="status", user=CONTROLLER)
+        policy = Hang(match, seconds)
+        self._policies.append(policy)
+        self._act(self.world.cluster.api.admission.add, policy)
+
+    @precondition(of_incidents)
+    @rule(hours=st.sampled_from([-1.0, 1.0, 24.0]))
+    def step_clock(self, hours: float) -> None:
+        """Somebody sets the clock of the controller's machine."""
+        self.world.controller_clock.offset += timedelta(hours=hours)
+
+    @precondition(lambda self: of_incidents(self) and not self._is_absurd and not self._has_quota)
+    @rule(spare=st.integers(0, 3))
+    def fill_quota(self, spare: int) -> None:
+        self._has_quota = True
+        hard = {"pods": str(len(self.world.facts.pods()) + spare)}
+        self._do(self.world.create("resourcequotas", {"metadata": {"name": TIGHT_QUOTA}, "spec": {"hard": hard}}))
+
+    @precondition(lambda self: of_incidents(self) and self._has_quota)
+    @rule()
+    def lift_quota(self) -> None:
+        self._has_quota = False
+        self._do(self.world.delete("resourcequotas", TIGHT_QUOTA))
 
     @precondition(lambda self: of_incidents(self) and self._policies)
     @rule()
@@ -178,6 +217,9 @@ class Incidents:
     async def end_incidents(self) -> None:
         """Who has lost what the partition held lifts it: nothing else brings its groups back."""
         self._allow_all()
+        self.world.controller_clock.offset = timedelta()
+        if self._has_quota:
+            await self.world.delete("resourcequotas", TIGHT_QUOTA)
         if self._is_absurd:
             await self._come_to_reason()
         self.world.cluster.replace_definition(_DEFINITION)
