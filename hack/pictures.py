@@ -1,4 +1,4 @@
-"""The pictures of docs/concepts.md: `python hack/pictures.py` writes them into docs/pictures.
+"""The drawn pictures of the docs: `python hack/pictures.py` writes them into docs/pictures.
 
 Plain SVG of boxes and text, with colours that are readable on a light and on a dark page.
 """
@@ -108,7 +108,59 @@ def recovery_picture() -> str:
     return picture(800, 335, "Recovery policies and what they recreate", parts)
 
 
-PICTURES = {"group": group_picture, "revision": revision_picture, "recovery": recovery_picture}
+def arrow(points: Sequence[tuple[int, int]], *, dashed: bool = False) -> str:
+    """A line through the points, with a head at the last; it goes straight up, down, left or right there."""
+    (x0, y0), (x, y) = points[-2:]
+    dx, dy = (x > x0) - (x < x0), (y > y0) - (y < y0)
+    head = [(x, y), (x - 9 * dx - 5 * dy, y - 9 * dy - 5 * dx), (x - 9 * dx + 5 * dy, y - 9 * dy + 5 * dx)]
+    dash = ' stroke-dasharray="5 4"' if dashed else ""
+    return (
+        f'<polyline points="{_points(points)}" fill="none" stroke="{GREY}" stroke-width="1.5"{dash}/>'
+        f'<polygon points="{_points(head)}" fill="{GREY}"/>'
+    )
+
+
+def _points(points: Sequence[tuple[int, int]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
+
+
+def flow_picture() -> str:
+    """The mermaid of docs/architecture.md, for the site, which fetches no script to draw it."""
+    parts = [
+        pod(10, 150, "API server", "etcd behind it", GREY, width=120),
+        pod(240, 40, "informers", "list and watch, caches", BLUE, width=170),
+        pod(590, 40, "work queue", "one key at a time", BLUE, width=170),
+        box(220, 120, 670, 105, "reconcile", GREY),
+        pod(240, 155, "observe", "one step", GREEN, width=120),
+        pod(420, 155, "decide", "pure", GREEN, width=120),
+        pod(600, 155, "execute", "awaits", GREEN, width=120),
+        pod(770, 155, "report", "status, events", GREEN, width=105),
+        arrow([(70, 150), (70, 63), (240, 63)]),
+        text(80, 55, "list and watch"),
+        arrow([(410, 63), (590, 63)]),
+        text(420, 55, "enqueue the owner's key"),
+        arrow([(675, 86), (675, 104), (210, 104), (210, 178), (240, 178)]),
+        arrow([(300, 86), (300, 155)], dashed=True),
+        text(306, 140, "read"),
+        arrow([(360, 178), (420, 178)]),
+        text(362, 171, "snapshot"),
+        arrow([(540, 178), (600, 178)]),
+        text(556, 171, "plan"),
+        arrow([(720, 178), (770, 178)]),
+        arrow([(660, 201), (660, 248), (90, 248), (90, 196)]),
+        text(100, 243, "writes; the caches expect them until the watch shows them"),
+        arrow([(820, 201), (820, 275), (50, 275), (50, 196)]),
+        text(100, 270, "one status patch, coalesced and throttled; Events"),
+    ]
+    return picture(900, 290, "From the API server through caches, queue and reconcile back to the API server", parts)
+
+
+PICTURES = {
+    "group": group_picture,
+    "revision": revision_picture,
+    "recovery": recovery_picture,
+    "flow": flow_picture,
+}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 # Folder in the repository -> folder on the site.
 FOLDERS = {"manifests/examples": "examples", "manifests/gitops/argocd": "argocd"}
+_MERMAID = re.compile(r"<!-- on the site: (\S+) -->\n```mermaid\n.*?\n```", re.DOTALL)
 _SUFFIXES = {".md", ".yaml", ".lua", ""}
 
 
@@ -28,7 +29,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links out of `docs` into the folders above, and back."""
+    """Links out of `docs` into the folders above, and back; and drawn pictures in place of mermaid.
+
+    The theme would fetch mermaid's script from elsewhere.
+    """
+    markdown = _MERMAID.sub(r"![What the diagram shows](\1)", markdown)
     depth = page.file.src_uri.count("/")
     up = "../" * depth
     for source, target in FOLDERS.items():
