@@ -17,7 +17,8 @@ from modelinfer_controller.simulator.apiserver.admission import Plugin
 from modelinfer_controller.simulator.faults.admission import CREATE, DELETE, UPDATE, Deny, Hang, Match
 from sim.facts import NAME, REVISIONS, Object, metadata
 from sim.journal import CONTROLLER
-from sim.world import CRD, World, set_update
+from sim.mixin import Mixin
+from sim.world import CRD, set_update
 
 MOST = 2**31 - 1
 QUOTA = "few"
@@ -74,18 +75,8 @@ def of_incidents(machine: Any) -> bool:
     return bool(machine.theme == "incidents")
 
 
-class Incidents:
-    """Rules, and what ends them all. The state machine has `world`, `theme`, `_do`, `_act` and `_is_let_through`."""
-
-    theme: str
-
-    @property
-    def world(self) -> World:
-        raise NotImplementedError
-
-    _do: Any
-    _act: Any
-    _is_let_through: Any
+class Incidents(Mixin):
+    """Rules, and what ends them all."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,8 @@ from hypothesis.stateful import precondition, rule
 
 from modelinfer_controller.api import well_known
 from sim.facts import Object
-from sim.world import World, set_image, set_update
+from sim.mixin import Mixin
+from sim.world import set_image, set_update
 
 SHORT = st.sampled_from([None, None, 3, 20])
 DEADLINES = st.sampled_from([None, 30, 60, 100])
@@ -77,18 +78,8 @@ def of_life(machine: Any) -> bool:
     return machine.theme in ("life", "rough")
 
 
-class Life:
-    """Rules. The state machine has `world`, `theme`, `_do`, `_edit` and `_rollout`."""
-
-    theme: str
-
-    @property
-    def world(self) -> World:
-        raise NotImplementedError
-
-    _do: Any
-    _edit: Any
-    _rollout: Any
+class Life(Mixin):
+    """Rules."""
 
     @precondition(of_life)
     @rule(is_paused=st.booleans())

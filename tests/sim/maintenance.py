@@ -12,7 +12,7 @@ from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 from sim.draining import evict_once
 from sim.facts import Object, hands_over
 from sim.life import set_life
-from sim.world import World
+from sim.mixin import Mixin
 
 NODE_NUMBERS = st.integers(0, 2)
 POLICIES = st.sampled_from(["HandOver", "HandOver", "Evict", None])
@@ -30,17 +30,8 @@ def of_maintenance(machine: Any) -> bool:
     return machine.theme in ("maintenance", "rough")
 
 
-class Maintenance:
-    """Rules, and what ends them all. The state machine has `world`, `theme`, `_do` and `_edit`."""
-
-    theme: str
-
-    @property
-    def world(self) -> World:
-        raise NotImplementedError
-
-    _do: Any
-    _edit: Any
+class Maintenance(Mixin):
+    """Rules, and what ends them all."""
 
     @precondition(of_maintenance)
     @rule(which=NODE_NUMBERS)
