@@ -23,6 +23,8 @@ ACKNOWLEDGED_RESTARTS: Final = f"{DOMAIN}/acknowledged-restarts"  # on pods: res
 DRAIN_DEADLINE: Final = f"{DOMAIN}/drain-deadline"  # on pods that drain: when they are deleted at the latest, RFC 3339
 DRAINED: Final = f"{DOMAIN}/drained"  # "true", on entry pods, by the workload: its last request is answered
 PRIORITY_CLASS: Final = f"{DOMAIN}/priority-class"  # on Kubernetes' own PodGroups: the class that the templates name
+# On PodDisruptionBudgets of ours: the taints that say that a node leaves, with commas between; for the plugin to read.
+LEAVING_TAINTS: Final = f"{DOMAIN}/leaving-taints"
 PAUSED_PARTITION: Final = f"{DOMAIN}/paused-partition"  # on ModelInfers: the partition before `rollout pause`
 
 # On pods these are the controller's alone: a template's are dropped, since they would say what is not so.

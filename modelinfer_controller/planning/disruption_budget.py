@@ -5,7 +5,7 @@ pods allows no disruption; `maxUnavailable` and percentages would make the disru
 which counts groups. source: pkg/controller/disruption, getExpectedPodCount
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from modelinfer_controller.planning.actions import (
     PatchDisruptionBudget,
 )
 from modelinfer_controller.planning.desired import identity_of
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 from modelinfer_controller.planning.observed import Observed
 
 KIND = "PodDisruptionBudget"
@@ -42,7 +43,7 @@ def disruption_budget_actions(observed: Observed) -> Iterator[Action]:
     if mine is None:
         if (KIND, owner.name) not in observed.name_conflicts:
             yield CreateDisruptionBudget(owner.name, budget_body(observed))
-    elif not mine.metadata.is_terminating and (patch := _patch(mine, owner.name)):
+    elif not mine.metadata.is_terminating and (patch := _patch(mine, observed)):
         yield PatchDisruptionBudget(owner.name, mine.metadata.uid, patch)
 
 
@@ -51,9 +52,20 @@ def budget_body(observed: Observed) -> Mapping[str, Any]:
     return {
         "apiVersion": "policy/v1",
         "kind": KIND,
-        "metadata": identity_of(owner).child_metadata(owner.name, {}),
+        "metadata": {**identity_of(owner).child_metadata(owner.name, {}), "annotations": _annotations(observed)},
         "spec": _spec(owner.name),
     }
+
+
+def _annotations(observed: Observed) -> dict[str, str]:
+    return {well_known.LEAVING_TAINTS: ",".join(sorted(observed.nodes.leaving_taints))}
+
+
+def published_taints(stored: Iterable[PodDisruptionBudget]) -> Collection[str]:
+    """By which taints the controller that keeps these budgets judges nodes: the defaults where none says so."""
+    texts = (one.metadata.annotations.get(well_known.LEAVING_TAINTS) for one in stored if one.metadata.controller)
+    text = next((text for text in texts if text is not None), None)
+    return LEAVING_TAINTS if text is None else [key for key in text.split(",") if key]
 
 
 def _spec(owner: str) -> dict[str, Any]:
@@ -64,8 +76,15 @@ def _spec(owner: str) -> dict[str, Any]:
     }
 
 
-def _patch(stored: PodDisruptionBudget, owner: str) -> Mapping[str, Any]:
-    """A merge patch of the spec, or {} where it is as it is to be."""
+def _patch(stored: PodDisruptionBudget, observed: Observed) -> Mapping[str, Any]:
+    """A merge patch, or {} where everything is as it is to be."""
+    annotations, patch = _annotations(observed), _spec_patch(stored, observed.owner.name)
+    if not annotations.items() <= stored.metadata.annotations.items():
+        return {**patch, "metadata": {"annotations": annotations}}
+    return patch
+
+
+def _spec_patch(stored: PodDisruptionBudget, owner: str) -> Mapping[str, Any]:
     spec, wanted = stored.spec, _spec(owner)
     if spec == msgspec.convert(wanted, type(spec)):
         return {}

@@ -41,6 +41,7 @@ class Nodes:
     not_ready: Mapping[str, datetime | None] = field(default_factory=dict)
     names: Collection[str] | None = None
     missing_permission: str = ""
+    leaving_taints: Collection[str] = LEAVING_TAINTS
 
     @property
     def are_known(self) -> bool:
@@ -92,4 +93,4 @@ def nodes_of(found: Iterable[Node], leaving_taints: Collection[str] = LEAVING_TA
             leaving[name] = going
         if not node.is_ready:
             not_ready[name] = node.not_ready_since
-    return Nodes(leaving, not_ready, names)
+    return Nodes(leaving, not_ready, names, leaving_taints=leaving_taints)

@@ -145,7 +145,7 @@ def _decoded(
 ) -> Snapshot | None:
     """None for a spec that cannot be read at all, which its own verbs tell of."""
     try:
-        return snapshot_of(stored, replace(own, gang_support=listed.gang_support), nodes, now)
+        return snapshot_of(stored, replace(own, gang_support=listed.gang_support, budgets=listed.budgets), nodes, now)
     except Exit:
         return None
 

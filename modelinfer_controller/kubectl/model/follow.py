@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
@@ -25,7 +25,8 @@ from modelinfer_controller.kubectl.model.snapshot import (
     read_model_infer,
     read_nodes,
 )
-from modelinfer_controller.planning.nodes import LEAVING_TAINTS, UNKNOWN_NODES
+from modelinfer_controller.planning.disruption_budget import published_taints
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS, UNKNOWN_NODES, Nodes
 from modelinfer_controller.planning.observed import Owner
 
 SETTLE = 0.1  # seconds: changes that come together are told as one
@@ -48,8 +49,9 @@ class Follower:
     ) -> None:
         self._caches = caches
         self._changed = asyncio.Event()
-        watch = NodeWatch(caches.nodes, LEAVING_TAINTS, lambda node: self._changed.set())
-        self._observer = Observer(caches, lambda: watch.nodes if watch.nodes.are_known else UNKNOWN_NODES)
+        self._taints: Collection[str] = LEAVING_TAINTS
+        self._node_watch = NodeWatch(caches.nodes, self._taints, lambda node: self._changed.set())
+        self._observer = Observer(caches, self._judged_nodes)
         self._nodes = nodes
         self._key = key
         self._clock = clock
@@ -58,6 +60,15 @@ class Follower:
         self._known_errors = 0
         for informer in (caches.model_infers, *(children.informer for children in caches.children())):
             informer.add_event_handler(self)
+
+    def _judged_nodes(self) -> Nodes:
+        """As the controller judges them, by the taints that it publishes."""
+        taints = published_taints(self._caches.disruption_budgets.informer.store)
+        if set(taints) != set(self._taints):
+            self._taints = taints
+            self._node_watch = NodeWatch(self._caches.nodes, taints, lambda node: self._changed.set())
+        found = self._node_watch.nodes
+        return found if found.are_known else UNKNOWN_NODES
 
     def snapshot(self, key: ObjectName | None = None) -> Snapshot:
         """Of that one, else of the follower's own. Raises Exit when it is no more, or can be followed no longer."""

@@ -42,7 +42,8 @@ from modelinfer_controller.kube.resource import (
 from modelinfer_controller.kubectl.model.access import allowed_to
 from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.planning.decide import Decision, decide
-from modelinfer_controller.planning.nodes import UNKNOWN_NODES, nodes_of
+from modelinfer_controller.planning.disruption_budget import published_taints
+from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes, nodes_of
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner
 from modelinfer_controller.planning.pod_view import view_pod
 from modelinfer_controller.planning.revision import GangScheduler, Revision, revision_of
@@ -129,13 +130,18 @@ def snapshot_of(stored: ModelInfer, listed: Listed, nodes: Mapping[str, Node], n
     owner = Owner(stored.metadata, spec, bytes(stored.spec), stored.status)
     return Snapshot(
         stored=stored,
-        observed=replace(observed_of(owner, listed), nodes=nodes_of(nodes.values()) if nodes else UNKNOWN_NODES),
+        observed=replace(observed_of(owner, listed), nodes=_nodes(nodes, listed)),
         pods={pod.metadata.name: pod for pod in _of(listed.pods, owner)},
         nodes=nodes,
         violations=violations,
         now=now,
         made_at_by_revision={one.metadata.name: one.metadata.creation_timestamp for one in listed.revisions},
     )
+
+
+def _nodes(nodes: Mapping[str, Node], listed: Listed) -> Nodes:
+    """As the controller judges them, by the taints that it publishes."""
+    return nodes_of(nodes.values(), published_taints(listed.budgets or ())) if nodes else UNKNOWN_NODES
 
 
 def observed_of(owner: Owner, listed: Listed) -> Observed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from modelinfer_controller.api.core import (
     NodeSpec,
     ObjectMeta,
     Pod,
+    PodDisruptionBudget,
     PodSpec,
     PodStatus,
     Service,
@@ -69,10 +70,12 @@ class Cluster:
         self.services: dict[str, Service] = {}
         self.revisions: dict[str, ControllerRevision] = {}
         self.nodes = dict(NODES)
+        self.budgets: Sequence[PodDisruptionBudget] | None = None  # they may not be read
         self._made = 0
 
     def snapshot(self) -> Snapshot:
-        listed = Listed(tuple(self.pods.values()), tuple(self.services.values()), tuple(self.revisions.values()), {})
+        children = (tuple(each.values()) for each in (self.pods, self.services, self.revisions))
+        listed = Listed(*children, {}, budgets=self.budgets)
         return snapshot_of(self.stored, listed, self.nodes, self.now)
 
     def change(self, spec: dict[str, Any], **annotations: str) -> None:

@@ -6,12 +6,15 @@ import json
 from datetime import timedelta
 
 from clusters import Cluster
+from msgspec.structs import replace
 from situations import SITUATIONS, pd_spec, settled
 
+from modelinfer_controller.api.core import NodeSpec, ObjectMeta, OwnerReference, PodDisruptionBudget, Taint
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.explanation import explain
 from modelinfer_controller.kubectl.model.forecast import forecast
 from modelinfer_controller.kubectl.model.rollout_status import RolloutState, rollout_status
+from modelinfer_controller.kubectl.model.tree import tree_of
 from modelinfer_controller.planning.update_rules import Rule
 
 
@@ -60,3 +63,21 @@ def test_a_hand_over_that_drains_for_long_is_no_rollout_that_is_stuck() -> None:
     cluster = SITUATIONS["handing-over"]()
     cluster.now += timedelta(minutes=1)
     assert rollout_status(cluster.snapshot()).state is RolloutState.PROGRESSING
+
+
+def test_nodes_are_judged_by_the_taints_that_the_controller_publishes() -> None:
+    cluster = handing_over_cluster()
+    [node] = {pod.spec.node_name for pod in cluster.pods.values() if pod.metadata.name == "qwen-0-prefill-0-0"}
+    taint = Taint(key="example.com/retiring")
+    cluster.nodes[node] = replace(cluster.nodes[node], spec=NodeSpec(taints=(taint,)))
+    owner = OwnerReference(kind="ModelInfer", name="qwen", uid="uid-1", controller=True)
+    meta = ObjectMeta(
+        name="qwen",
+        labels={"modelinfer.volcano.sh/name": "qwen"},
+        annotations={"modelinfer.volcano.sh/leaving-taints": "example.com/retiring"},
+        owner_references=(owner,),
+    )
+    assert "HandingOver" not in " ".join(tree_of(cluster.snapshot()).remarks)
+    cluster.budgets = (PodDisruptionBudget(metadata=meta),)
+    told = " ".join(tree_of(cluster.snapshot()).remarks)
+    assert f"moves off node {node}, which has the taint example.com/retiring" in told

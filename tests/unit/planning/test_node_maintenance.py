@@ -14,6 +14,7 @@ from modelinfer_controller.api.core import Condition, NodeStatus, PodDisruptionB
 from modelinfer_controller.planning.actions import DeletePod
 from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import decide
+from modelinfer_controller.planning.disruption_budget import published_taints
 from modelinfer_controller.planning.group_phase import GroupPhase, group_phase
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.nodes import LEAVING_TAINTS
@@ -406,6 +407,27 @@ def test_a_budget_that_somebody_changes_is_put_right_and_goes_with_the_policy() 
     world.settle()
     assert world.budgets == {}
     assert all(condition.type != "HandOver" for condition in world.status.conditions)
+
+
+def test_a_budget_publishes_the_taints_that_nodes_are_judged_by_and_is_kept_in_step() -> None:
+    """The plugin reads them there, to judge nodes as the controller does."""
+    world = drained()
+    (one,) = world.budgets.values()
+    assert set(published_taints([one])) == set(LEAVING_TAINTS)
+    world.leaving_taints = ("example.com/retiring", "a/b")
+    world.settle()
+    (one,) = world.budgets.values()
+    assert one.metadata.annotations["modelinfer.volcano.sh/leaving-taints"] == "a/b,example.com/retiring"
+    assert published_taints([one]) == ["a/b", "example.com/retiring"]
+    world.leaving_taints = ()
+    world.settle()
+    assert published_taints(world.budgets.values()) == []
+
+
+def test_without_a_budget_of_ours_the_taints_are_the_defaults() -> None:
+    meta = {"annotations": {"modelinfer.volcano.sh/leaving-taints": "x"}}
+    stranger = msgspec.convert({"metadata": meta}, PodDisruptionBudget)
+    assert published_taints([stranger]) == LEAVING_TAINTS
 
 
 def test_a_strangers_budget_of_that_name_is_a_name_conflict() -> None:

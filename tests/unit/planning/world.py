@@ -7,7 +7,7 @@ ask for it.
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -64,7 +64,7 @@ from modelinfer_controller.planning.decide import Decision, decide
 from modelinfer_controller.planning.events import events_of
 from modelinfer_controller.planning.gang import API_VERSIONS
 from modelinfer_controller.planning.memo import Memory
-from modelinfer_controller.planning.nodes import UNKNOWN_NODES, Nodes, nodes_of
+from modelinfer_controller.planning.nodes import LEAVING_TAINTS, UNKNOWN_NODES, Nodes, nodes_of
 from modelinfer_controller.planning.observed import GangSupport, Observed, Owner, PodGroupKey, children_by_group
 from modelinfer_controller.planning.pod_identity import PodIdentity, parse_pod_name
 from modelinfer_controller.planning.pod_view import PodView, view_pod
@@ -113,6 +113,7 @@ class World:
         self.name_conflicts: dict[tuple[str, str], str] = {}
         self.gang_support = gang_support or GangSupport()
         self.nodes: dict[str, Node] = {}
+        self.leaving_taints: Collection[str] = LEAVING_TAINTS
         self.are_nodes_forbidden = False
         self.budgets: dict[str, PodDisruptionBudget] = {}
         self.budget_problem = ""
@@ -165,7 +166,7 @@ class World:
     def observe_nodes(self) -> Nodes:
         if self.are_nodes_forbidden:
             return Nodes(missing_permission="the controller may not list nodes in all namespaces")
-        return nodes_of(self.nodes.values()) if self.nodes else UNKNOWN_NODES
+        return nodes_of(self.nodes.values(), self.leaving_taints) if self.nodes else UNKNOWN_NODES
 
     def _view(self, pod: Pod) -> PodView | None:
         """A view is made once for each state of a pod, as the controller's observer does."""
