@@ -20,11 +20,12 @@ from sim import histories
 from sim.histories import TALLY, Histories
 
 BATCH = 25
+PROGRESS_INTERVAL = 60.0  # seconds
 
 
 def main() -> int:
     arguments = _arguments()
-    began = time.monotonic()
+    began = shown_at = time.monotonic()
     counts = [BATCH] * (arguments.histories // BATCH)
     if left := arguments.histories % BATCH:
         counts.append(left)
@@ -43,6 +44,9 @@ def main() -> int:
                 error.add_note(f"again: make fuzz HISTORIES={BATCH} SEED={number} STEPS={arguments.steps}")
                 raise
             ran, judged = ran + of_batch[0], judged + of_batch[1]
+            if time.monotonic() - shown_at >= PROGRESS_INTERVAL:
+                shown_at = time.monotonic()
+                print(f"{ran} histories in {shown_at - began:.0f} s, seeds {arguments.seed} to {number}", flush=True)
     seconds = time.monotonic() - began
     print(f"{ran} histories in {seconds:.1f} s ({60 * ran / seconds:.0f} a minute), seeds {arguments.seed} to {number}")
     print(f"{judged} take-downs of rollouts were judged; none failed")
