@@ -91,6 +91,21 @@ def decide(observed: Observed, now: datetime) -> Decision:
 
     The plan is empty where the world is as specified, and for a ModelInfer that is being deleted. Time and memory are
     bounded by what exists and by what one pass carries out, whatever numbers the spec holds.
+
+    >>> from datetime import UTC
+    >>> from modelinfer_controller.api import core, status, validation
+    >>> from modelinfer_controller.planning.actions import describe
+    >>> pod = '{"spec": {"containers": [{"name": "vllm", "image": "vllm"}]}}'
+    >>> role = f'{{"name": "decode", "workerReplicas": 1, "entryTemplate": {pod}, "workerTemplate": {pod}}}'
+    >>> spec = f'{{"replicas": 1, "template": {{"roles": [{role}]}}}}'.encode()
+    >>> metadata = core.ObjectMeta(name="llama", namespace="default", uid="1")
+    >>> llama = Owner(metadata, validation.decode(spec, "llama"), spec, status.ModelInferStatus())
+    >>> for action in decide(Observed(llama), datetime(2026, 1, 1, tzinfo=UTC)).plan.actions:
+    ...     print(describe(action))
+    create ControllerRevision llama-131fc240cc
+    create Service llama-0-decode-0-0
+    create pod llama-0-decode-0-0
+    create pod llama-0-decode-0-1
     """
     revisions = resolve_revisions(observed)
     rules = update_rules(observed.owner, revisions)

@@ -72,6 +72,14 @@ def plan_update(groups: Mapping[int, GroupState], rules: UpdateRules, at_rest: C
     """Decide from the states of the groups that exist. Other ordinals below replicas never were, and are not available.
 
     at_rest: how many more of such ordinals are available at the goal revision already, and have no state here.
+
+    >>> old = {ordinal: GroupState(ordinal, "old", exists=True, is_available=True) for ordinal in range(4)}
+    >>> budget = RolloutBudget(replicas=4, max_unavailable=1, max_surge=0, partition=1)
+    >>> update = plan_update(old, UpdateRules("new", "old", "new", budget, is_rolling=True))
+    >>> update.replaced
+    (3,)
+    >>> [(waiting.ordinal, str(waiting.rule)) for waiting in update.waiting]
+    [(2, 'maxUnavailable of updated groups'), (1, 'maxUnavailable of updated groups'), (0, 'partition')]
     """
     budget = rules.budget
     surge = max(_update_surge(groups, rules, at_rest), _move_surge(groups, rules, at_rest))
