@@ -29,6 +29,8 @@ add_verbs(plugin)
 def main() -> None:
     """The entry point of the process."""
     gc.set_threshold(FEW_COLLECTIONS)
+    if sys.stdout is None:  # closed by the shell: `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 # until the process ends
     code = run_plugin()
     gc.freeze()  # else the interpreter searches everything for cycles once more before it ends, for a tenth of a second
     sys.exit(code)
@@ -57,5 +59,7 @@ def run_plugin() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    from modelinfer_controller.kubectl.render.text import visible
+
+    click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     return code

@@ -1,10 +1,10 @@
 """Tables that are never wider than the terminal: columns go, names are cut, and reasons move to a line of their own."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+from modelinfer_controller.kubectl.render.text import cut, display_width, visible, wrapped
 
 GAP = "  "
 READABLE = 24  # columns of text that is broken into lines
@@ -35,11 +35,16 @@ class Column:
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> list[str]:
     """The lines of a table; columns in which nothing stands are left out."""
+    rows = [list(map(_readable, row)) for row in rows]
     used = [i for i, column in enumerate(columns) if _is_always(column) or any(row[i].text for row in rows)]
-    widths = {i: max([len(columns[i].title), *(len(row[i].text) for row in rows)]) for i in used}
+    widths = {i: max([display_width(columns[i].title), *(display_width(row[i].text) for row in rows)]) for i in used}
     shown = _fitting(columns, widths, terminal.width)
     heads = [Cell(column.title, Tone.FAINT) for column in columns]
     return [line for row in (heads, *rows) for line in _lines(row, columns, shown, terminal)]
+
+
+def _readable(cell: Cell) -> Cell:
+    return cell if cell.text.isprintable() else replace(cell, text=visible(cell.text))
 
 
 def _is_always(column: Column) -> bool:
@@ -89,14 +94,14 @@ def _lines(row: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int
     beside: list[Cell] = list(row)
     below: list[list[tuple[int, Cell]]] = []
     for i, width in widths.items():
-        if columns[i].wraps and len(row[i].text) > width:
-            pieces = textwrap.wrap(row[i].text, width, break_on_hyphens=False, break_long_words=False)
-            if max(map(len, pieces)) > width:  # one word is longer than the column
-                if terminal.width is None or len(row[i].text) <= terminal.width:
+        if columns[i].wraps and display_width(row[i].text) > width:
+            pieces = wrapped(row[i].text, width, breaks_words=False)
+            if max(map(display_width, pieces)) > width:  # one word is longer than the column
+                if terminal.width is None or display_width(row[i].text) <= terminal.width:
                     beside[i] = Cell("", row[i].tone)
                     below.append([(i, row[i])])
                     continue
-                pieces = textwrap.wrap(row[i].text, width, break_on_hyphens=False)
+                pieces = wrapped(row[i].text, width)
             beside[i] = Cell(pieces[0], row[i].tone)
             for at, piece in enumerate(pieces[1:]):
                 below.extend([] for _ in range(at + 1 - len(below)))
@@ -111,10 +116,11 @@ def _continuation(cells: Sequence[tuple[int, Cell]], widths: dict[int, int], ter
     line, length = "", 0
     for i, cell in cells:
         start = sum(width + len(GAP) for other, width in widths.items() if other < i)
-        start = max(min(start, (terminal.width or start + len(cell.text)) - len(cell.text)), length and length + 1)
-        text = cell.text if terminal.width is None else cell.text[: terminal.width]
+        room = display_width(cell.text)
+        start = max(min(start, (terminal.width or start + room) - room), length and length + 1)
+        text = cell.text if terminal.width is None else cut(cell.text, terminal.width)
         line += " " * (max(start, 0) - length) + terminal.paint(terminal.draw(text), cell.tone)
-        length = max(start, 0) + len(text)
+        length = max(start, 0) + display_width(text)
     yield line
 
 
@@ -123,7 +129,7 @@ def _line(row: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int]
     parts = []
     for i, width in widths.items():
         text = terminal.draw(terminal.cut(row[i].text, width))
-        padding = " " * (width - len(text))
+        padding = " " * (width - display_width(text))
         painted = terminal.paint(text, row[i].tone)
         parts.append(padding + painted if columns[i].right else painted + ("" if i == last else padding))
     return GAP.join(parts).rstrip()

@@ -1,11 +1,11 @@
 """The explanation as lines of text."""
 
-import textwrap
 from collections.abc import Iterator
 
 from modelinfer_controller.kubectl.model.explanation import Explanation, GroupExplanation, Next
 from modelinfer_controller.kubectl.model.humanize import clock_time, groups, span
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+from modelinfer_controller.kubectl.render.text import visible, wrapped
 
 LABEL = 8  # columns before the text of a line
 
@@ -55,8 +55,8 @@ def _next(step: Next, terminal: Terminal) -> Iterator[str]:
 
 def _labelled(label: str, text: str, terminal: Terminal, tone: Tone = Tone.PLAIN) -> Iterator[str]:
     """The text after a label in a column of its own, broken where the terminal ends."""
-    text = " ".join(text.split())
+    text = visible(" ".join(text.split()))
     width = None if terminal.width is None else max(terminal.width - LABEL, 20)
-    lines = [text] if width is None else textwrap.wrap(text, width, break_on_hyphens=False)
+    lines = [text] if width is None else wrapped(text, width)
     for at, line in enumerate(lines):
         yield terminal.paint(f"  {label if at == 0 else '':<{LABEL - 2}}", Tone.FAINT) + terminal.paint(line, tone)

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 
-from modelinfer_controller.kubectl.model.humanize import age, clock_time, ordinals
-from modelinfer_controller.kubectl.model.rollout_history import History, RevisionDetail, RevisionDiff
+from modelinfer_controller.kubectl.model.humanize import age, clock_time, groups, ordinals
+from modelinfer_controller.kubectl.model.rollout_history import History, HistoryEntry, RevisionDetail, RevisionDiff
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.kubectl.render.columns import Cell, Column, table
 from modelinfer_controller.kubectl.render.output import as_yaml
 from modelinfer_controller.kubectl.render.plan import change_lines
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
 
+NARROW = 60
+
 
 def history_lines(history: History, terminal: Terminal) -> list[str]:
     if not history.revisions:
         return ["no revisions yet"]
+    if terminal.width is not None and terminal.width < NARROW:
+        return [line for entry in history.revisions for line in _list_lines(entry, history, terminal)]
     columns = (
         Column("", shortest=1),
         Column("NUMBER", right=True),
@@ -36,6 +40,18 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
         for entry in history.revisions
     ]
     return table(columns, rows, terminal)
+
+
+def _list_lines(entry: HistoryEntry, history: History, terminal: Terminal) -> Iterator[str]:
+    """A revision as a few lines, where there is no room for columns."""
+    mark = "*" if entry.is_current else " "
+    since = age(entry.created_at, history.time)
+    head, *rest = terminal.wrap(f"{entry.number}  {entry.revision}  {since}", indent=2)
+    yield terminal.paint(f"{mark} {head}", Tone.GOOD if entry.is_current else Tone.PLAIN)
+    held = groups(entry.groups) if entry.groups else ""
+    for text in (*rest, held, entry.change_cause, _in_short(entry.changes)):
+        if text:
+            yield from (f"     {line}" for line in terminal.wrap(text, indent=5))
 
 
 def _in_short(changes: Sequence[Change]) -> str:
@@ -71,6 +87,6 @@ def detail_lines(detail: RevisionDetail, terminal: Terminal) -> Iterator[str]:
         ("groups", ordinals(detail.groups)),
     ):
         if value:
-            yield f"  {label:<14}{value}"
+            yield f"  {label:<14}{terminal.draw(value)}"
     yield ""
     yield from as_yaml(detail.template).splitlines()

@@ -3,11 +3,12 @@
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TextIO
+
+from modelinfer_controller.kubectl.render.text import cut, visible, wrapped
 
 
 class Tone(StrEnum):
@@ -45,13 +46,14 @@ class Terminal:
 
     def draw(self, text: str) -> str:
         """Lines, arrows and the ellipsis in ASCII where the output has no others."""
-        return text if self.has_unicode else text.translate(_ASCII)
+        shown = visible(text)
+        return shown if self.has_unicode else shown.translate(_ASCII)
 
     def wrap(self, text: str, indent: int = 0) -> list[str]:
         """The text in lines that fit beside so many columns; a word that is too long is broken."""
         if self.width is None:
-            return [text]
-        return textwrap.wrap(text, max(self.width - indent, 10), break_on_hyphens=False) or [""]
+            return [visible(text)]
+        return wrapped(visible(text), max(self.width - indent, 10)) or [""]
 
     def headline(self, name: str, text: str, tone: Tone) -> Iterator[str]:
         """name: text, in as many lines as it takes."""
@@ -62,7 +64,7 @@ class Terminal:
                 yield self.paint(line, tone)
 
     def cut(self, text: str, width: int) -> str:
-        return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+        return cut(visible(text), width)
 
 
 _ASCII = str.maketrans("├└│─…→█░·↑↓", "|`|-~>#.-^v")

@@ -7,6 +7,7 @@ from modelinfer_controller.kubectl.model.humanize import age, groups
 from modelinfer_controller.kubectl.model.tree import MISSING, GroupNode, InstanceNode, PodNode, RoleNode, Tree
 from modelinfer_controller.kubectl.render.columns import Cell, Column, table
 from modelinfer_controller.kubectl.render.terminal import Terminal, Tone
+from modelinfer_controller.kubectl.render.text import display_width
 from modelinfer_controller.kubectl.render.tree_folding import Block, blocks_of, foldings
 
 WIDE = 120  # from here on pods are shown by their whole names
@@ -48,7 +49,7 @@ def _headline(tree: Tree, terminal: Terminal) -> Iterator[str]:
     tone = Tone.GOOD if tree.available_groups >= tree.replicas else Tone.BAD
     count = f"{tree.available_groups} of {tree.replicas} groups available"
     name = f"{tree.namespace}/{tree.name}"
-    if terminal.width is not None and len(name) + len(count) + 2 > terminal.width:
+    if terminal.width is not None and display_width(name) + len(count) + 2 > terminal.width:
         yield terminal.paint(terminal.cut(name, terminal.width), Tone.STRONG)
         yield terminal.paint(count, tone)
     else:

@@ -180,3 +180,10 @@ def test_help_on_a_full_disk_is_one_line_too(arguments: str) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_a_closed_output_is_no_traceback() -> None:
+    """As of `>&-`."""
+    command = f"{sys.executable} -m modelinfer_controller.kubectl options >&-"
+    done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
