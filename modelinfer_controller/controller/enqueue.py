@@ -1,5 +1,6 @@
 """Event handlers: they enqueue the ModelInfer that an object belongs to, and do nothing else."""
 
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from modelinfer_controller.api import well_known
@@ -7,7 +8,7 @@ from modelinfer_controller.api.core import KubeObject
 from modelinfer_controller.api.modelinfer import GROUP, KIND
 from modelinfer_controller.api.names import ObjectName
 from modelinfer_controller.api.status import ModelInfer
-from modelinfer_controller.controller.caches import BY_NODE, Caches
+from modelinfer_controller.controller.caches import BY_NODE, Caches, OwnedCache
 from modelinfer_controller.kube.cache.handlers import DeletedFinalStateUnknown, last_state
 from modelinfer_controller.kube.workqueue import WorkQueue
 
@@ -37,15 +38,15 @@ class EnqueueRequestForOwner(Generic[T]):
         self._queue = queue
 
     def on_add(self, obj: T, is_in_initial_list: bool) -> None:
-        self._enqueue(obj)
+        self.enqueue(obj)
 
     def on_update(self, old: T, new: T) -> None:
-        self._enqueue(new)
+        self.enqueue(new)
 
     def on_delete(self, obj: T | DeletedFinalStateUnknown[T]) -> None:
-        self._enqueue(last_state(obj))
+        self.enqueue(last_state(obj))
 
-    def _enqueue(self, obj: T) -> None:
+    def enqueue(self, obj: T) -> None:
         controller = obj.metadata.controller
         if controller is not None and controller.kind == KIND and controller.api_version.startswith(f"{GROUP}/"):
             self._queue.add(ObjectName(obj.metadata.namespace, controller.name))
@@ -60,6 +61,13 @@ def add_event_handlers(caches: Caches, queue: WorkQueue[ObjectName]) -> None:
     for children in caches.children():
         handler: EnqueueRequestForOwner[Any] = EnqueueRequestForOwner(queue)
         children.informer.add_event_handler(handler)
+        children.informer.on_replaced(partial(_enqueue_unshown, children, handler))
+
+
+def _enqueue_unshown(children: OwnedCache[Any], handler: EnqueueRequestForOwner[Any], namespace: str | None) -> None:
+    """Owners of what was written and that no event has shown: it may be gone, and then none ever will."""
+    for written in children.expectations.written_objects(namespace):
+        handler.enqueue(written)
 
 
 def enqueue_all(caches: Caches, queue: WorkQueue[ObjectName]) -> None:

@@ -110,6 +110,10 @@ class Expectations(Generic[T, Owner]):
         self._expire()
         return [*self._names_by_owner.get(owner, ()), *self._deleted_by_owner.get(owner, {}).values()]
 
+    def written_objects(self, namespace: str | None) -> list[T]:
+        """What was written in a namespace, None for all, and that the cache may not show yet."""
+        return [write.obj for name, write in self._writes.items() if namespace in (None, name.namespace)]
+
     def overlay(self, owner: Owner, cached: Iterable[T]) -> list[T]:
         """The owner's objects as the server has them, so far as cache and own writes tell.
 

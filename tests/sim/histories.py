@@ -211,7 +211,9 @@ class Histories(Incidents, Life, Maintenance, RuleBasedStateMachine):
     async def _rest(self) -> None:
         world = self.world
         quiet = spent = 0.0
-        while quiet < (QUIET if world.facts.has_memory else QUIET_OF_NO_MEMORY):
+        # A watch that a fault has silenced is noticed when its time is over.
+        needs_long = world.facts.has_memory or self.theme == "rough"
+        while quiet < (QUIET if needs_long else QUIET_OF_NO_MEMORY):
             writes = len(world.journal.controller_writes)
             await world.sleep(STEP)
             spent += STEP

@@ -8,7 +8,7 @@ import pytest
 
 from modelinfer_controller.simulator.nodes.stages import Behaviour
 from modelinfer_controller.simulator.resources import PlainObject
-from sim.facts import Object
+from sim.facts import PODS, Object
 from sim.journal import CONTROLLER, Entry
 from sim.scene import Scene, of_group, renewed, scene
 from sim.world import IMAGES, World, a_role, a_spec, set_image
@@ -342,3 +342,21 @@ async def test_each_rebuild_is_told_with_its_pod_cause_policy_and_attempt() -> N
         assert len(told) == 1
         for words in (WORKER, "Evicted", "RoleRecreate", "attempt 1"):
             assert words in told[0].message, told[0].message
+
+
+async def test_pods_that_come_and_go_while_no_watch_is_open_are_made_again() -> None:
+    """No event shows them, neither that they are there nor that they are gone."""
+    async with World() as world:
+        stage = Scene(world)
+        await world.sleep(0.05)
+        world.cluster.api.watches.end_all(PODS)  # so soon after it was opened that it is not opened again at once
+        await world.create_model(a_spec(2, a_role("duo", 1, 1)))
+        await world.sleep(0.05)
+        made = stage.uids()
+        assert len(made) == 4
+        for name in made:
+            await world.delete("pods", name)
+        world.cluster.api.store.compact(PODS)
+        assert not world.live_pods()
+        await stage.settle()
+        assert renewed(made, stage.uids()) == set(made)

@@ -71,6 +71,7 @@ class SharedInformer(Generic[T]):
         self._unlisted_scopes = {source.namespace for source in self._sources}
         self._forbidden: dict[tuple[str, str | None], Forbidden] = {}  # by verb and namespace
         self._on_access_changed: Callable[[], None] = lambda: None
+        self._on_replaced: Callable[[str | None], None] = lambda namespace: None
 
     @property
     def lister(self) -> Lister[T]:
@@ -97,6 +98,14 @@ class SharedInformer(Generic[T]):
     def on_access_changed(self, observe: Callable[[], None]) -> None:
         """observe() is called when `missing_permission` may have changed. Must not block or raise."""
         self._on_access_changed = observe
+
+    def on_replaced(self, observe: Callable[[str | None], None]) -> None:
+        """observe(namespace) is called after each list has replaced what the cache held of a namespace, None for all.
+
+        What came and went while no watch was open is in no event: whoever waits for an object of his own making has to
+        look again. Must not block or raise.
+        """
+        self._on_replaced = observe
 
     @property
     def counters(self) -> ReflectorCounters:
@@ -183,6 +192,7 @@ class SharedInformer(Generic[T]):
         self._unlisted_scopes.discard(namespace)
         if not self._unlisted_scopes:
             self._synced.set()
+        self._on_replaced(namespace)
 
     def put(self, obj: T) -> None:
         """See `ReflectorSink.put`. What the store has in this very version changes nothing."""

@@ -220,6 +220,15 @@ async def test_a_created_pod_is_there_before_the_cache_shows_it(blind: Expectati
     assert blind.overlay(OWNER, []) == [], "the cache has shown it, and now shows it no more"
 
 
+async def test_what_was_written_and_not_shown_is_listed_by_namespace(blind: Expectations[Pod, str]) -> None:
+    created = pod("a", "u1", 5)
+    blind.created(created)
+    assert (blind.written_objects(None), blind.written_objects("ns")) == ([created], [created])
+    assert blind.written_objects("other") == []
+    blind.on_add(created, is_in_initial_list=False)
+    assert blind.written_objects(None) == []
+
+
 async def test_a_deleted_pod_is_terminating_until_the_cache_says_so(
     blind: Expectations[Pod, str], clock: VirtualClock
 ) -> None:

@@ -172,6 +172,29 @@ async def test_bookmarks_move_the_version_and_reach_no_handler() -> None:
         assert len(api.asked(watch=False)) == 1
 
 
+async def test_each_list_that_replaces_the_cache_is_told_after_what_it_changed() -> None:
+    """What came and went between two watches is in no event."""
+    api = FakeApi()
+    replaced: list[tuple[str | None, bool]] = []
+    async with running(api) as run:
+        run.informer.on_replaced(lambda namespace: replaced.append((namespace, run.informer.has_synced)))
+        await run.after(1)
+        assert replaced == [(None, True)]
+        await run.after(10)
+        api.create("a")
+        await run.after(1)
+        api.delete("a")
+        await run.after(1)
+        assert len(replaced) == 1
+        api.break_streams()
+        api.watch_faults.append(REFUSED)
+        api.create("b")
+        api.delete("b")
+        api.compact()
+        assert await run.after(10) == []
+        assert len(replaced) == 2
+
+
 @pytest.mark.parametrize("expires_as_event", [False, True])
 async def test_an_expired_watch_is_a_relist_that_says_what_was_missed_deletions_first(expires_as_event: bool) -> None:
     api = FakeApi()
