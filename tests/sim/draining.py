@@ -95,10 +95,11 @@ def handing_over(spec: Object) -> Object:
 
 @asynccontextmanager
 async def dying_controller(world: World, every: float = 3.0) -> AsyncIterator[None]:
-    """While inside, the controller is killed again and again."""
+    """While inside, and until the next time, the controller is killed again and again."""
+    is_over = asyncio.Event()
 
     async def kill() -> None:
-        while True:
+        while not is_over.is_set():
             await asyncio.sleep(every)
             await world.controller.kill()
             world.controller.start()
@@ -107,6 +108,5 @@ async def dying_controller(world: World, every: float = 3.0) -> AsyncIterator[No
     try:
         yield
     finally:
-        killing.cancel()
-        await asyncio.gather(killing, return_exceptions=True)
-        world.controller.start()
+        is_over.set()
+        await killing  # a cancellation in the middle of a kill would be taken for the controller's

@@ -18,6 +18,7 @@ from modelinfer_controller.simulator.objects import Object, timestamp
 from modelinfer_controller.simulator.resources import NODES, PODS, PlainObject
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 GRACE = timedelta(seconds=50)  # without a sign of life, until a node is NotReady
 ORPHAN_QUARANTINE = timedelta(seconds=40)  # until the pods of a removed node are removed too
 
@@ -31,7 +32,8 @@ class NodeController:
     """The node lifecycle controller and the pod garbage collector of kube-controller-manager, in one.
 
     A node that is silent for GRACE is NotReady and tainted, its pods are not Ready; after their toleration they are
-    deleted, and stay Terminating until the node is back or its object is removed.
+    deleted, and stay Terminating until the node is back, is said to be out of service, or its object is removed.
+    source: pkg/controller/podgc, gcTerminating
     """
 
     def __init__(self, client: Client, clock: Clock, rng: random.Random, kubelet: Kubelet) -> None:
@@ -57,7 +59,9 @@ class NodeController:
         """A new node is alive."""
 
     def on_update(self, old: PlainObject, new: PlainObject) -> None:
-        """Nodes change by our own writes, or by a user's, which ask for nothing here."""
+        """Nodes change by our own writes; a user may say that one is out of service."""
+        if _is_out_of_service(new) and not _is_out_of_service(old):
+            self._queue.add(new.metadata.name)
 
     def on_delete(self, obj: PlainObject | DeletedFinalStateUnknown[PlainObject]) -> None:
         name = last_state(obj).metadata.name
@@ -77,6 +81,9 @@ class NodeController:
         if now < lost_at:
             return Result(requeue_after=lost_at - now)
         await self._give_up(node)
+        if _is_out_of_service(node):
+            await self._remove_orphans(name)
+            return Result()
         return await self._evict(name, lost_at)
 
     async def _recover(self, node: PlainObject) -> None:
@@ -131,6 +138,10 @@ class NodeController:
             await self._client.delete(PODS, *pod.name, uid=pod.metadata.uid, grace_period_seconds=grace)
         except NotFound:
             return
+
+
+def _is_out_of_service(node: PlainObject) -> bool:
+    return any(one["key"] == OUT_OF_SERVICE for one in node.spec.get("taints") or [])
 
 
 def _cluster_scoped(name: str) -> ObjectName:

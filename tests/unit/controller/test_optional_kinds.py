@@ -9,7 +9,7 @@ import pytest
 
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.client import Client
-from modelinfer_controller.kube.resource import PODS
+from modelinfer_controller.kube.resource import POD_DISRUPTION_BUDGETS, PODS
 from modelinfer_controller.kube.transport import Request, Response, StreamResponse, Transport
 from modelinfer_controller.simulator.control_plane import SimulatedControlPlane
 from tests.unit.controller.conftest import CRD, NAMESPACE, controlled, spec
@@ -80,3 +80,16 @@ async def test_who_asks_for_a_gang_is_told_which_permission_is_missing() -> None
         [condition] = [one for one in status.conditions if one.type == "GangScheduling"]
         assert condition.status == "False"
         assert "the controller may not list podgroups.scheduling.volcano.sh in all namespaces" in condition.message
+
+
+async def test_who_hands_over_is_told_that_nodes_may_not_be_read_and_has_no_budget() -> None:
+    """A budget would make evictions wait, and nobody could hand over."""
+    async with running("/api/v1/nodes", FORBIDDEN) as user:
+        await create(user, "maintained", nodeDrainPolicy="HandOver")
+        await asyncio.sleep(5)
+        status = (await user.get(MODEL_INFERS, NAMESPACE, "maintained")).status
+        [condition] = [one for one in status.conditions if one.type == "HandOver"]
+        assert (condition.status, condition.reason) == ("False", "NodesForbidden")
+        assert "the controller may not list nodes in all namespaces" in condition.message
+        assert status.available_replicas == 1
+        assert (await user.list_all(POD_DISRUPTION_BUDGETS, NAMESPACE)).items == []
