@@ -87,7 +87,7 @@ chaos: venv ## A real control plane, faults of every kind, and a judge: minutes 
 	PYTHONPATH=hack:tests:tests/integration $(BIN)/python -m chaos $(ARGS)
 
 bench: venv
-	PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)
+	PYTHONPATH=hack:tests:tests/unit $(BIN)/python -m bench $(ARGS)
 
 .PHONY: dist release
 dist: venv ## dist/install.yaml: the CRD and everything else in one file

@@ -19,7 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def _in_flight(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
+async def in_flight(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
     """Work on every item, IN_FLIGHT at a time, begun in their order; the results are in the order of their ends."""
     pending = iter(items)
     results: list[R] = []
@@ -38,14 +38,14 @@ async def create_all(client: Client, namespace: str, model_infers: Sequence[Mapp
     async def create(body: Mapping[str, Any]) -> ModelInfer:
         return await client.create(MODEL_INFERS, namespace, body)
 
-    return await _in_flight(create, model_infers)
+    return await in_flight(create, model_infers)
 
 
 async def post_all(client: Client, namespace: str, children: Iterable[Child]) -> None:
     async def post(child: Child) -> None:
         await client.create(child.resource, namespace, child.body)
 
-    await _in_flight(post, children)
+    await in_flight(post, children)
 
 
 async def apply_and_post(client: Client, namespace: str, model_infers: Sequence[Mapping[str, Any]]) -> None:

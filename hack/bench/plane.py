@@ -13,6 +13,7 @@ from pathlib import Path
 from controlplane import AuditEvent, ControlPlane, Settings
 
 from bench.progress import Progress
+from modelinfer_controller.api import well_known
 from modelinfer_controller.controller.resources import MODEL_INFERS
 from modelinfer_controller.kube.aiohttp_transport import connect
 from modelinfer_controller.kube.cache.discovered_informer import is_resource_served
@@ -34,8 +35,9 @@ class Plane:
     def log(self) -> Path:
         return self.control_plane.logs / "controller.log"
 
-    def writes_of_controller(self) -> list[AuditEvent]:
-        return [event for event in self.control_plane.audit_events() if event.user_agent.startswith(USER_AGENT)]
+    def writes_of_controller(self, since: int = 0) -> list[AuditEvent]:
+        events = self.control_plane.audit_events(since)
+        return [event for event in events if event.user_agent.startswith(USER_AGENT)]
 
     def calls_of_controller(self) -> Counter[str]:
         """Writes by verb and kind; reads are a handful of lists and watches."""
@@ -46,7 +48,7 @@ class Plane:
 
 
 @asynccontextmanager
-async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
+async def fresh_plane(nodes: int, pod_selector: str = well_known.NAME) -> AsyncIterator[Plane]:
     control_plane = await asyncio.to_thread(ControlPlane.start, Settings(nodes=nodes))
     try:
         control_plane.kubectl("apply", "-f", str(CRD_FOLDER))
@@ -54,7 +56,7 @@ async def fresh_plane(nodes: int) -> AsyncIterator[Plane]:
         transport = await connect(environ=os.environ, clock=SystemClock(), kubeconfig=str(control_plane.kubeconfig))
         client = Client(transport)
         await _until_served(client)
-        progress = Progress(client, NAMESPACE)
+        progress = Progress(client, NAMESPACE, pod_selector)
         following = asyncio.create_task(progress.follow())
         try:
             yield Plane(control_plane, client, progress)

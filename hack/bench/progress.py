@@ -20,13 +20,16 @@ PODS_IN_GROUP = 2
 
 
 class Progress:
-    """Follows all pods of a namespace that bear our label. Times are wall-clock seconds, comparable to the audit log.
+    """Follows all pods of a namespace that a label selector picks, by default those of ours.
+
+    Times are wall-clock seconds, comparable to the audit log.
 
     Each event costs the same however many pods there are, or the benchmark would measure itself.
     """
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, selector: str = well_known.NAME) -> None:
         self._client = client
+        self._selector = selector
         self._namespace = namespace
         self._changed = asyncio.Event()
         self.seen: set[str] = set()  # UIDs of every pod that there ever was
@@ -38,7 +41,7 @@ class Progress:
     async def follow(self) -> None:
         """Ends by cancellation. An informer, since a busy server ends watches that cannot keep up."""
         factory = SharedInformerFactory(self._client, random=random.Random(), namespaces=[self._namespace])
-        factory.informer(PODS, label_selector=well_known.NAME).add_event_handler(self)
+        factory.informer(PODS, label_selector=self._selector).add_event_handler(self)
         await factory.run()
 
     # ResourceEventHandler
@@ -62,14 +65,14 @@ class Progress:
             self._lose(pod)
         elif pod.metadata.name not in self.ready:
             self.ready[pod.metadata.name] = pod.metadata.uid
-            group = pod.metadata.labels[well_known.GROUP_NAME]
+            group = _group_of(pod)
             self._ready_by_group[group].add(pod.metadata.name)
             if len(self._ready_by_group[group]) == PODS_IN_GROUP:
                 self.group_ready_at.append((time.time(), group))
 
     def _lose(self, pod: Pod) -> None:
         if self.ready.pop(pod.metadata.name, None) is not None:
-            self._ready_by_group[pod.metadata.labels[well_known.GROUP_NAME]].discard(pod.metadata.name)
+            self._ready_by_group[_group_of(pod)].discard(pod.metadata.name)
 
     async def until(self, holds: Callable[[], bool]) -> float:
         """The wall-clock time at which the condition was first seen to hold."""
@@ -81,3 +84,8 @@ class Progress:
 
     async def until_ready(self, count: int) -> float:
         return await self.until(lambda: len(self.ready) >= count)
+
+
+def _group_of(pod: Pod) -> str:
+    """Of a pod that is another controller's: itself."""
+    return pod.metadata.labels.get(well_known.GROUP_NAME, pod.metadata.name)
