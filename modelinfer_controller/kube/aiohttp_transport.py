@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from modelinfer_controller.kube.clock import Clock
@@ -115,12 +116,34 @@ class AiohttpTransport:
         return await self._session.request(
             request.method,
             URL(f"{self._config.server}{request.path}{query}", encoded=True),
-            data=request.body,
+            data=_body_of(request),
             headers=[*headers.items(), *request.more_headers],
             ssl=access.tls,
             allow_redirects=False,  # would send the token elsewhere
             **options,
         )
+
+
+def _body_of(request: Request) -> "bytes | _GuardedBody | None":
+    if request.body is None or request.may_send is None:
+        return request.body
+    return _GuardedBody(request.body, request.may_send)
+
+
+class _GuardedBody(aiohttp.BytesPayload):
+    """A body that leaves only while it may. Headers wait for it, and without it there is no request.
+
+    aiohttp sends some requests a second time by itself, when a connection that it kept was closed meanwhile.
+    """
+
+    def __init__(self, body: bytes, may_send: Callable[[], bool]) -> None:
+        super().__init__(body)
+        self._may_send = may_send
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if not self._may_send():
+            raise aiohttp.ClientConnectionError("not sent: it may not be any more")
+        await super().write_with_length(writer, content_length)
 
 
 class _AiohttpStream:

@@ -4,7 +4,7 @@ aiohttp stands behind it in a cluster; the embedded control plane of `simulator`
 above this file can tell which.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,7 +16,8 @@ class Request:
 
     path starts with "/api" or "/apis" (or /version, /openapi, ...); query is encoded by the transport. A body is JSON
     bytes. timeout is in seconds for the whole exchange, or for a stream until the response's headers. more_headers are
-    sent too: a name may be among them more than once.
+    sent too: a name may be among them more than once. may_send is asked as the body leaves, after whatever connecting
+    took: where it says no, the exchange fails and the server has nothing to act on.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Request:
     body: bytes | None = None
     timeout: float | None = None
     more_headers: Sequence[tuple[str, str]] = ()
+    may_send: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

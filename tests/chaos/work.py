@@ -25,16 +25,19 @@ class Allowance:
     """What the round asked for.
 
     rules: the loosest of the round; made: how often pods of a group may be created anew; hurt_at: when something of
-    ours last took a pod of a group, wall-clock seconds.
+    ours last took a pod of a group, wall-clock seconds; gone: UIDs of pods that are not there in the end.
     """
 
     rules: UpdateRules
     made: Counter[int] = field(default_factory=Counter)
     hurt_at: dict[int, float] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
 
-    def hurt(self, group: int) -> None:
+    def hurt(self, group: int, *pods: Object) -> None:
+        """These pods of the group were told to go."""
         self.made[group] += 1
         self.hurt_at[group] = time.time()
+        self.gone |= {pod["metadata"]["uid"] for pod in pods}
 
 
 class Work:
@@ -60,7 +63,10 @@ class Work:
     def end(self) -> None: ...
 
     def is_settled(self) -> bool:
-        return self.arena.user.is_settled(self.name) and self.pods().keys() == self.expected()
+        pods = self.pods()
+        uids = {pod["metadata"]["uid"] for pod in pods.values()}
+        is_as_specified = pods.keys() == self.expected() and not uids & self.allowance.gone
+        return is_as_specified and self.arena.user.is_settled(self.name)
 
     def pods(self) -> dict[str, Object]:
         return {name: pod for name, pod in self.arena.user.pods.items() if self.owns(pod)}
@@ -130,7 +136,7 @@ class Recovery(Work):
         groups = set(range(GROUPS)) - self.allowance.hurt_at.keys()
         group = self.random.choice(sorted(groups))
         pod = f"{self.name}-{group}-decode-0-{self.random.randrange(SIZE)}"
-        self.allowance.hurt(group)
+        self.allowance.hurt(group, *(found for name, found in self.pods().items() if name == pod))
         try:
             if self.random.random() < 0.5:
                 self.arena.patch(
@@ -177,11 +183,12 @@ class NodeLost(Work):
         self._node = nodes.most_common(1)[0][0]
         for name, pod in self.pods().items():
             if pod["spec"].get("nodeName") == self._node:
-                self.allowance.hurt(int(name.split("-")[1]))
+                self.allowance.hurt(int(name.split("-")[1]), pod)
         taint = {"key": "chaos.example.com/lost", "effect": "NoExecute"}
         self.arena.patch(f"/api/v1/nodes/{self._node}", {"spec": {"taints": [taint]}})
 
     def end(self) -> None:
+        self.arena.until(self.is_settled, f"the pods of {self._node} are elsewhere")
         self.arena.patch(f"/api/v1/nodes/{self._node}", {"spec": {"taints": None}})
 
 
@@ -215,10 +222,11 @@ class Recreation(Work):
         self.allowance.rules = UpdateRules(0, 0)
 
     def step(self) -> None:
+        pods = self.pods().values()
         self.arena.delete(self.arena.path("modelinfers", self.name))
         self.arena.create(self.arena.path("modelinfers"), self._manifest("image:1"))
         for group in range(GROUPS):
-            self.allowance.hurt(group)
+            self.allowance.hurt(group, *pods)
 
 
 class EndingNamespace(Work):

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from modelinfer_controller.app.leader_guard import LeaderOnlyTransport
 from modelinfer_controller.kube.aiohttp_transport import AiohttpTransport, connect
 from modelinfer_controller.kube.clock import SystemClock
 from modelinfer_controller.kube.config import ConfigError
@@ -341,3 +342,26 @@ async def test_what_fails_below_http_is_a_transport_error(tmp_path: Path) -> Non
     async with connected(kubeconfig(tmp_path, server, {})) as transport:
         with pytest.raises(TransportError):
             await transport.request(Request("GET", "/", timeout=5))
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_a_write_that_may_not_be_sent_any_more_when_it_leaves_does_not(
+    tmp_path: Path, is_connected: bool
+) -> None:
+    """A process may be stopped for longer than its lease between the look at the clock and the socket."""
+    bodies: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(text="{}")
+
+    looks = iter([True, False])
+    async with serving(answer) as server, connected(kubeconfig(tmp_path, server, {})) as transport:
+        if is_connected:
+            await transport.request(Request("GET", "/api"))
+            bodies.clear()
+        guarded = LeaderOnlyTransport(transport, lambda: next(looks))
+        with pytest.raises(TransportError, match="POST /api/v1/pods"):
+            await guarded.request(Request("POST", "/api/v1/pods", body=b'{"kind": "Pod"}'))
+        await transport.request(Request("GET", "/api"))
+    assert bodies == [b""]
