@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CLUSTER ?= simulated
 
-.PHONY: docs demo quickstart test venv lint unit coverage mutation sim integration e2e bench chaos fuzz lock plugin
+.PHONY: docs demo quickstart test venv lint unit coverage mutation sim integration e2e bench bench-report chaos soak fuzz lock plugin
 
 venv: $(VENV)/.installed
 
@@ -86,8 +86,14 @@ e2e: venv
 chaos: venv ## A real control plane, faults of every kind, and a judge: minutes by default, ARGS="--hours 2" for longer
 	PYTHONPATH=hack:tests:tests/integration $(BIN)/python -m chaos $(ARGS)
 
+soak: venv ## 24 hours of virtual time in which ModelInfers come and go; ARGS=--real is an hour on a real control plane
+	PYTHONPATH=hack:tests:tests/integration $(BIN)/python -m sim.soak $(ARGS)
+
 bench: venv
 	PYTHONPATH=hack:tests:tests/unit $(BIN)/python -m bench $(ARGS)
+
+bench-report: venv ## docs/performance.md and its plots, from the JSON in hack/bench/results
+	PYTHONPATH=hack:tests:tests/unit $(BIN)/python -m bench.report
 
 .PHONY: dist release
 dist: venv ## dist/install.yaml: the CRD and everything else in one file

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import yaml
 from controller_process import NAMESPACE, replica_kubeconfig, user_of
 from controlplane import ControlPlane
-from controlplane.processes import spawn
+from controlplane.processes import free_ports, spawn
 
 from chaos.fault_proxy import FaultProxy
 
@@ -42,6 +43,7 @@ class Health:
     mb: float
     tasks: int
     descriptors: int
+    series: int = 0
 
 
 class Replica:
@@ -61,6 +63,7 @@ class Replica:
         self._kubeconfig = replica_kubeconfig(control_plane, name)
         self._use_token_file()
         self._process: subprocess.Popen[bytes] | None = None
+        [self._metrics_port] = free_ports(1)
 
     def _use_token_file(self) -> None:
         config = yaml.safe_load(self._kubeconfig.read_text())
@@ -97,7 +100,8 @@ class Replica:
             if code not in _EXITS:
                 self.unexpected.append(f"{self.name} ended with {code}; {self._log}")
         command = [sys.executable, str(_MAIN), str(self._clock), str(self._tasks), "run", *_OPTIONS]
-        self._process = spawn([*command, f"--kubeconfig={self._kubeconfig}"], self._log)
+        metrics = f"--metrics-bind-address=127.0.0.1:{self._metrics_port}"
+        self._process = spawn([*command, metrics, f"--kubeconfig={self._kubeconfig}"], self._log)
         self.starts += 1
 
     def send(self, number: signal.Signals) -> None:
@@ -127,7 +131,12 @@ class Replica:
         status = Path(f"/proc/{pid}/status").read_text()
         resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         tasks = self._tasks.read_text().count("\n") + 1
-        return Health(pid, int(resident.split()[1]) / 1024, tasks, len(os.listdir(f"/proc/{pid}/fd")))
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+        return Health(pid, int(resident.split()[1]) / 1024, tasks, descriptors, self._series())
+
+    def _series(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
+            return sum(not line.startswith(b"#") for line in answer.read().splitlines())
 
 
 class Fleet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -207,12 +207,8 @@ class Judge:
         for replica in self._arena.fleet.replicas:
             health = replica.health()
             self.judged["processes looked at"] += 1
-            self.most = Health(
-                0,
-                max(self.most.mb, health.mb),
-                max(self.most.tasks, health.tasks),
-                max(self.most.descriptors, health.descriptors),
-            )
+            pairs = zip(astuple(self.most), astuple(health), strict=True)
+            self.most = Health(*map(max, pairs))
             if health.mb > MOST.mb or health.tasks > MOST.tasks or health.descriptors > MOST.descriptors:
                 yield f"{replica.name} at rest: {health}"
 
