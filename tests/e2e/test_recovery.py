@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 from models import model
+from plugin import Plugin
 from real_user import RealUser, restarts
 from watched import Object
 from workloads import PORT, container, role, template
@@ -188,3 +189,26 @@ def test_a_readiness_lost_makes_the_group_unavailable_and_nothing_more(user: Rea
     user.wait_available("mi")
     assert user.uids_of("mi") == before
     assert [restarts(pod) for pod in user.pods.values()] == [0, 0]
+
+
+def test_logs_of_containers_that_run_and_of_those_that_have_ended(user: RealUser) -> None:
+    """Here, since the logs of ended containers need some that restart."""
+    plugin = Plugin(user.control_plane.kubeconfig, user.namespace)
+    user.apply(model("mi", role(workers=1), recoveryPolicy="None"))
+    user.wait_available("mi")
+    now = plugin.run("logs", "mi")
+    assert (now.code, now.out) == (0, "[0/decode-0/0] all 2 have met\n"), now.err
+    with plugin.following("logs", "mi", "--group=0", "--role=decode", "--follow") as logs:
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == "[0/decode-0/0] all 2 have met\n"
+        user.kill_containers("mi-0-decode-0-1")
+        assert logs.communicate(timeout=60)[0].startswith("[0/decode-0/0] lost ")
+        assert logs.returncode == 0
+    user.wait(lambda: all(restarts(pod) > 0 for pod in user.pods.values()), "the kubelets restarted both containers")
+    user.wait_available("mi")
+    before = plugin.run("logs", "mi", "--previous", "--tail=1", "--prefix=false")
+    assert before.code == 0, before.err
+    assert before.out.startswith("lost ")
+    nobody = plugin.run("logs", "mi", "--group=1")
+    assert (nobody.code, nobody.out) == (1, "")
+    assert nobody.err == "error: mi has no such pods: `kubectl modelinfer tree mi` shows them\n"
