@@ -137,7 +137,7 @@ def test_groups_held_by_the_partition(user: User, plugin: Plugin) -> None:
     (waiting,) = plugin.explain("held")["waiting"]
     assert waiting["ordinals"] == [0, 1]
     assert (waiting["next"]["rule"], waiting["next"]["limit"]) == ("partition", 2)
-    assert "held by partition 2" in waiting["next"]["text"]
+    assert "partition 2 keeps ordinals below it at their revision" in waiting["next"]["text"]
 
 
 def test_the_pace_rule_with_its_numbers(user: User, plugin: Plugin) -> None:
@@ -152,7 +152,7 @@ def test_the_pace_rule_with_its_numbers(user: User, plugin: Plugin) -> None:
     assert waiting["ordinals"] == [0, 1, 2, 3]
     assert waiting["next"]["rule"] == "maxUnavailable of updated groups"
     assert (waiting["next"]["count"], waiting["next"]["limit"]) == (1, 1)
-    assert "1 updated group not available yet, at most 1 may be (maxUnavailable 1)" in waiting["next"]["text"]
+    assert "1 of 1 updated groups that may be unavailable is (maxUnavailable)" in waiting["next"]["text"]
 
 
 def test_the_availability_rule_with_its_numbers(user: User, plugin: Plugin) -> None:
@@ -168,7 +168,7 @@ def test_the_availability_rule_with_its_numbers(user: User, plugin: Plugin) -> N
     document = plugin.explain("avail")
     waiting = {tuple(each["ordinals"]): each["next"] for each in document["waiting"]}
     assert waiting[(1, 2)]["rule"] == "maxUnavailable"
-    assert "1 of 3 unavailable, 1 may be" in waiting[(1, 2)]["text"]
+    assert "2 groups are available and 2 must stay so (maxUnavailable)" in waiting[(1, 2)]["text"]
     (held,) = document["groups"]
     assert held["ordinal"] == 0
     assert [step["rule"] for step in held["next"]] == ["partition"]

@@ -58,7 +58,7 @@ def timeline_of(snapshot: Snapshot, events: Iterable[ClusterEvent]) -> EventTime
     if meta.creation_timestamp is not None:
         items.append(_own(meta.creation_timestamp, "Created", f"ModelInfer {meta.name} was created", meta.name))
     if meta.deletion_timestamp is not None:
-        items.append(_own(meta.deletion_timestamp, "Deleting", "its deletion was asked for", meta.name))
+        items.append(_own(meta.deletion_timestamp, "Deleting", "its deletion was requested", meta.name))
     ordered = sorted(items, key=lambda item: (item.time, ORDER.index(item.source), item.about))
     return EventTimeline(meta.namespace, meta.name, snapshot.now, tuple(ordered))
 

@@ -19,6 +19,7 @@ from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, PatchPodMetadata, Plan, group_of
 from modelinfer_controller.planning.cause import cause_of
+from modelinfer_controller.planning.conditions import waiting_text
 from modelinfer_controller.planning.decide import Decision
 from modelinfer_controller.planning.group import Group, available_since
 from modelinfer_controller.planning.pod_view import PodView
@@ -271,7 +272,16 @@ def _next(ordinal: int, snapshot: Snapshot, planned: Plan, failures: Mapping[int
     told = [*_postponed(ordinal, found), *_doing(ordinal, found, planned, failures)]
     if waiting is not None:
         told.append(_rule(found, [waiting], snapshot))
-    yield from told or [Next(_nothing(found, found.group(ordinal)))]
+    yield from told or [Next(_nothing(found, found.group(ordinal))), *_way_back(ordinal, snapshot)]
+
+
+def _way_back(ordinal: int, snapshot: Snapshot) -> Iterator[Next]:
+    """Where an update has brought a group down, what undoes it."""
+    found, group = snapshot.decision, snapshot.decision.group(ordinal)
+    is_new = group.revision.name == found.revisions.update.name
+    has_older = any(each.revision.name != group.revision.name for each in found.groups.values())
+    if is_new and has_older and any(pod.cause is not None and pod.is_scheduled for pod in group.live_pods):
+        yield Next(f"to go back: `kubectl modelinfer rollout undo {found.owner.name}` (--plan shows what it does)")
 
 
 def _doing(ordinal: int, found: Decision, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[Next]:
@@ -379,17 +389,15 @@ def _nothing(found: Decision, group: Group) -> str:
     troubled = next((pod for pod in group.live_pods if pod.cause is not None), None)
     waits_for_nodes = not all(pod.is_scheduled for pod in group.live_pods)
     if waits_for_nodes and (troubled is None or not troubled.is_scheduled):
-        return "nothing: the scheduler places the pods as soon as it finds room for them"
+        return "the controller waits until the scheduler finds room for the pods"
     since = available_since(group)
     if troubled is None and since is not None and since + group.desired.min_ready > found.now:
-        return (
-            f"nothing: the group is available in {span(since + group.desired.min_ready - found.now)} (minReadySeconds)"
-        )
+        return f"the group is available in {span(since + group.desired.min_ready - found.now)} (minReadySeconds)"
     if troubled is None:
-        return "nothing: waits for the pods to be ready"
+        return "the controller waits until the pods are ready"
     if found.owner.spec.recovery_policy is RecoveryPolicy.NONE and troubled.restart_count:
-        return "nothing: recoveryPolicy None leaves restarts to the kubelet"
-    return "nothing: the kubelet keeps trying; a new revision would replace the group"
+        return "the controller leaves restarts to the kubelet (recoveryPolicy None)"
+    return "the kubelet tries again; the controller replaces the group when the template changes"
 
 
 def _waiting(snapshot: Snapshot, unavailable: list[int], only: int | None) -> Iterator[WaitingGroups]:
@@ -402,31 +410,20 @@ def _waiting(snapshot: Snapshot, unavailable: list[int], only: int | None) -> It
 
 
 def _rule(found: Decision, waiting: list[Waiting], snapshot: Snapshot) -> Next:
-    first, budget = waiting[0], found.budget
+    first = waiting[0]
     why = _why_it_goes(found, first)
-    goes = f"to be replaced by {found.rules.goal}" if isinstance(why, Outdated) else reason_text(why)
+    goes = f"to be updated to {found.rules.goal}" if isinstance(why, Outdated) else reason_text(why)
     match first.rule:
         case Rule.PARTITION:
             paused = well_known.PAUSED_PARTITION in snapshot.stored.metadata.annotations
-            text = f"held by partition {first.limit}: ordinals below it keep their revision"
+            text = f"partition {first.limit} keeps ordinals below it at their revision"
             text += "; the rollout is paused" if paused else ""
-        case Rule.AVAILABILITY:
-            down = budget.replicas - first.count
-            text = (
-                f"{goes}; maxUnavailable makes it wait: {max(down, 0)} of "
-                f"{budget.replicas} unavailable, {budget.max_unavailable} may be: "
-                f"{first.limit} must stay available, {first.count} are"
-            )
-        case Rule.PACE:
-            surge = f" + surge {found.update.surge}" if found.update.surge else ""
-            text = (
-                f"{goes}; maxUnavailable makes it wait: {counted(first.count, 'updated group')} "
-                f"not available yet, at most {first.limit} may be (maxUnavailable {budget.max_unavailable}{surge})"
-            )
+        case Rule.AVAILABILITY | Rule.PACE:
+            text = f"{goes}; this waits: {waiting_text(first)}"
         case Rule.PAUSED:
-            text = f"{goes}; it waits: the rollout is paused (spec.paused)"
+            text = f"{goes}; this waits: the rollout is paused (spec.paused)"
         case Rule.HALTED:
-            text = f"{goes}; it waits: the update has failed (progressDeadlineSeconds)"
+            text = f"{goes}; this waits: the update has failed (progressDeadlineSeconds)"
         case Rule.ONE_AT_A_TIME:
             text = f"{goes}; another role instance of the group moves first"
         case _:

@@ -54,7 +54,7 @@ def _facts(told: Forecast) -> Iterator[tuple[str, str]]:
     for label, found in (
         ("handed over", told.moved),
         ("stay as they are", told.unchanged),
-        ("held by the partition", told.held),
+        ("kept by the partition", told.held),
         ("created", told.created),
         ("surge, on the way", told.surge),
         ("removed", told.removed),

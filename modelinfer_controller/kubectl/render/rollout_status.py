@@ -29,6 +29,6 @@ def progress_lines(status: RolloutStatus, terminal: Terminal) -> list[str]:
 def end_text(status: RolloutStatus) -> str:
     held = status.replicas - status.movable
     if held and not status.movable:
-        return f"{status.name}: nothing to do: all {held} groups are held by the partition"
-    partitioned = f"; {held} held by the partition" if held else ""
+        return f"{status.name}: nothing to do: the partition keeps all {held} groups at their revision"
+    partitioned = f"; the partition keeps {held}" if held else ""
     return f"{status.name}: all {status.movable} groups are available at revision {status.revision}{partitioned}"

@@ -105,7 +105,7 @@ def _legend() -> Iterator[str]:
         (NEW, "available, newest revision"),
         (OLD, "available, older revision"),
         (BUSY, "on its way"),
-        (BAD, "in trouble"),
+        (BAD, "not well"),
     )
     for at, (colour, text) in enumerate(named):
         y = TOP + 22 * at

@@ -64,7 +64,7 @@ def _update_lines(tree: Tree) -> Iterator[str]:
     if tree.is_rolling:
         yield f"rolling {_hash(tree.current_revision)} → {update}: {at_update} groups updated"
     elif tree.updated_groups < tree.replicas and tree.partition:
-        yield f"{at_update} groups at {update}, the others held by partition {tree.partition}"
+        yield f"{at_update} groups at {update}, partition {tree.partition} keeps the others"
     yield from tree.remarks
 
 

@@ -194,7 +194,7 @@ export function plan(told) {
   const verdict = told.restarts ? pill(`restarts ${groupsText(told.restarted)}`, "busy")
     : told.obstacle ? pill("does not come to an end", "bad") : pill("restarts nothing", "good");
   const facts = [["created", told.created], ["removed", told.removed], ["stay as they are", told.unchanged],
-    ["held by the partition", told.held], ["surge, on the way", told.surge]]
+    ["kept by the partition", told.held], ["surge, on the way", told.surge]]
     .filter(([, numbers]) => numbers.length).map(([words, numbers]) => [words, groupsText(numbers)]);
   facts.push(["pods", `${told.podsDeleted} deleted, ${told.podsCreated} created`],
     ["available", `${told.lowestAvailable} of ${told.replicas} groups at the lowest (now ${told.availableNow})`],
