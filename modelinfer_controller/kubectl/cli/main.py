@@ -17,7 +17,14 @@ PROGRAM = "kubectl modelinfer"
 FEW_COLLECTIONS = 100_000  # new objects before the next one: a verb that looks once makes hardly any garbage
 
 
-@click.group(cls=Verbs, context_settings=SETTINGS, params=connection_options())
+EXAMPLES = [
+    ("What is wrong in the whole cluster, the worst first", "kubectl modelinfer status -A"),
+    ("Why groups are down, since when, and what happens next", "kubectl modelinfer explain qwen"),
+    ("What a change would cost", "kubectl modelinfer plan -f new.yaml"),
+]
+
+
+@click.group(cls=Verbs, context_settings=SETTINGS, params=connection_options(), examples=EXAMPLES)
 @click.version_option(__version__, prog_name=PROGRAM)
 def plugin(**flags: object) -> None:
     """ModelInfers: what is wrong, why, and what happens next."""

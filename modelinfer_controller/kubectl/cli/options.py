@@ -45,10 +45,7 @@ class Verb(click.Command):
             raise Exit(ExitCode.FAILURE, f"{error.format_message()} (see `{path} --help`)") from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.examples:
-            with formatter.section("Examples"):
-                for purpose, command in self.examples:
-                    formatter.write(f"  # {purpose}\n  {command}\n")
+        _write_examples(self.examples, formatter)
         super().format_options(ctx, formatter)
         formatter.write("\n  `kubectl modelinfer options` lists the connection flags, which every verb takes.\n")
 
@@ -91,8 +88,35 @@ OPTIONAL_VALUES = {"--dry-run": "client"}  # options that kubectl takes without 
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 
 
+def _write_examples(examples: Iterable[tuple[str, str]], formatter: click.HelpFormatter) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            for purpose, command in examples:
+                formatter.write(f"  # {purpose}\n  {command}\n")
+
+
+WHOLE = 200  # characters: more than any verb says of itself in one sentence
+
+
 class Verbs(click.Group):
-    """A group of verbs; without one it shows its help, and the connection flags may stand before the verb."""
+    """A group of verbs; without one it shows its help, and the connection flags may stand before the verb.
+
+    examples: (what for, command).
+    """
+
+    def __init__(self, *args: Any, examples: Iterable[tuple[str, str]] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.examples = tuple(examples)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(self.examples, formatter)
+        super().format_options(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each in full, where click would cut what it does."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(WHOLE)) for name, command in commands if command])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:

@@ -21,7 +21,15 @@ from modelinfer_controller.kubectl.cli.options import (
 )
 
 
-@click.group(cls=Verbs, context_settings=SETTINGS, params=connection_options())
+@click.group(
+    cls=Verbs,
+    context_settings=SETTINGS,
+    params=connection_options(),
+    examples=[
+        ("Wait for the rollout; fail when it is stuck", "kubectl modelinfer rollout status qwen"),
+        ("Back to the revision before", "kubectl modelinfer rollout undo qwen"),
+    ],
+)
 def rollout(**flags: Any) -> None:
     """Follow a rollout, look at its history, and change its course."""
 

@@ -14,6 +14,7 @@ from modelinfer_controller.controller.pacing import LONGEST_WAIT, NAME_WAIT
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
+from modelinfer_controller.kubectl.model.kubeconfig import failure
 from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
@@ -94,8 +95,10 @@ class Explanation(Document, frozen=True):
 
 
 def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = None) -> Explanation:
-    """only: the ordinal of the one group to tell about."""
+    """only: the ordinal of the one group to explain. Raises Exit where there is no such group."""
     found = snapshot.decision
+    if only is not None and only not in (there := sorted({*found.groups, *range(found.budget.replicas)})):
+        raise failure(f"{snapshot.owner.name} has no group {only}; it has {groups(there) if there else 'none'}")
     planned = found.plan
     failures = refusals(found)
     unavailable = [o for o in range(found.budget.replicas) if not found.is_available(o)]
@@ -125,7 +128,7 @@ def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = Non
 def _summary(found: Decision, unavailable: list[int], waiting: Iterable[WaitingGroups], only: int | None) -> str:
     replicas, budget = found.budget.replicas, found.budget
     if only is not None and only not in unavailable:
-        return f"group {only} is available" if only in found.groups else f"there is no group {only}"
+        return f"group {only} is available"
     if unavailable:
         few = counted(len(unavailable), "group")
         return f"{few} of {replicas} not available (maxUnavailable {budget.max_unavailable})"

@@ -187,3 +187,13 @@ def test_a_closed_output_is_no_traceback() -> None:
     command = f"{sys.executable} -m modelinfer_controller.kubectl options >&-"
     done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("group", [(), ("rollout",)])
+def test_the_help_of_a_group_has_examples_and_whole_sentences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: tuple[str, ...]
+) -> None:
+    assert run(monkeypatch, *group) == 0
+    text = capsys.readouterr().out
+    assert "Examples:\n  # " in text
+    assert "..." not in text.partition("Commands:")[2]

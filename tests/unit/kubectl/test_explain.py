@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from clusters import Cluster, role, spec
 
 from modelinfer_controller.api.status import ApiFailure
+from modelinfer_controller.exits import Exit
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.explanation import Explanation, explain
 from modelinfer_controller.planning.status import status_of
@@ -69,7 +71,8 @@ def test_one_group_alone() -> None:
     cluster.end("qwen-1-decode-0-0", "x/y")
     assert [group.ordinal for group in told(cluster, only=1).groups] == [1]
     assert told(cluster, only=0).summary == "group 0 is available"
-    assert told(cluster, only=9).summary == "there is no group 9"
+    with pytest.raises(Exit, match="has no group 9; it has groups 0-"):
+        told(cluster, only=9)
 
 
 def test_an_invalid_spec_is_told_of_and_nothing_is_said_to_come_next() -> None:

@@ -99,3 +99,10 @@ def test_every_format_of_a_document_names_the_same() -> None:
     assert path.out == "WaitingForBackOff"
     assert name.out == "modelinfer.workload.volcano.sh/qwen\n"
     assert document["groups"][0]["message"] in wide.out, "nothing is broken into lines"
+
+
+@pytest.mark.parametrize("verb", ["tree", "explain"])
+def test_a_group_that_is_not_there_is_a_failure(verb: str) -> None:
+    with served(SITUATIONS["rollout-hangs"]()) as url:
+        done = Verbs(url)(verb, "qwen", "--group=9")
+    assert (done.code, done.out, done.err) == (1, "", "error: qwen has no group 9; it has groups 0-2\n")
