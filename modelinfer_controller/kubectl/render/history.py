@@ -16,7 +16,7 @@ NARROW = 60
 def history_lines(history: History, terminal: Terminal) -> list[str]:
     if not history.revisions:
         return ["no revisions yet"]
-    if terminal.width is not None and terminal.width < NARROW:
+    if _is_narrow(history, terminal):
         return [line for entry in history.revisions for line in _list_lines(entry, history, terminal)]
     columns = (
         Column("", shortest=1),
@@ -40,6 +40,12 @@ def history_lines(history: History, terminal: Terminal) -> list[str]:
         for entry in history.revisions
     ]
     return table(columns, rows, terminal)
+
+
+def _is_narrow(history: History, terminal: Terminal) -> bool:
+    """Whether a table would cut the revisions' names, at whose end their hashes are."""
+    longest = max(len(entry.revision) for entry in history.revisions)
+    return terminal.width is not None and (terminal.width < NARROW or longest > terminal.width // 3)
 
 
 def _list_lines(entry: HistoryEntry, history: History, terminal: Terminal) -> Iterator[str]:

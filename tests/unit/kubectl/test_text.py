@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from clusters import Cluster, role, spec
 from situations import SITUATIONS, rollout_hangs
 
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
@@ -70,3 +71,11 @@ def test_a_history_is_a_list_where_there_is_no_room_for_columns() -> None:
         "     vLLM 2",
         "     image=vllm:v2 (prefill, decode)",
     ]
+
+
+def test_a_history_never_cuts_the_hash_of_a_revision() -> None:
+    cluster = Cluster(spec(3, role("decode")), name="deepseek-r1-distill-32b-production-west4-a1")
+    cluster.settle()
+    (revision,) = cluster.revisions
+    for width in (80, 160):
+        assert any(revision in line for line in history_lines(history_of(cluster.snapshot()), Terminal(width)))
