@@ -24,7 +24,7 @@ def served(control_plane: ControlPlane, *projects: str) -> Iterator[None]:
     for path in files:
         control_plane.kubectl("apply", "--server-side", "-f", str(path))
     for name in names:
-        _wait_until_served(control_plane, name)
+        wait_until_served(control_plane, name)
     try:
         yield
     finally:
@@ -32,7 +32,8 @@ def served(control_plane: ControlPlane, *projects: str) -> Iterator[None]:
         control_plane.kubectl("delete", "crd", *names, f"--timeout={TIMEOUT:g}s")
 
 
-def _wait_until_served(control_plane: ControlPlane, resource: str) -> None:
+def wait_until_served(control_plane: ControlPlane, resource: str) -> None:
+    """resource: by its full name, such as podgroups.scheduling.volcano.sh."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:

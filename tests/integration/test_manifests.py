@@ -18,6 +18,7 @@ from peer_crds import served
 from running_command import SYSTEM, RunningCommand
 from user import User
 
+from charts import CHART, helm
 from modelinfer_controller.app.settings import KEYS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -111,6 +112,36 @@ def test_a_namespaced_controller_has_no_rights_elsewhere(installed: ControlPlane
     assert role["rules"] == cluster_role["rules"]
     (binding,) = (one for one in manifests if one["kind"] == "RoleBinding" and one["metadata"]["namespace"] == "models")
     assert binding["roleRef"]["kind"] == "Role"
+
+
+@pytest.mark.parametrize("by", ["the component", "the chart"])
+def test_a_namespaced_controller_works_in_its_namespace_and_in_no_other(by: str, tmp_path: Path) -> None:
+    with ControlPlane.start(Settings(nodes=2)) as control_plane:
+        control_plane.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "crd"))
+        wait_until_served(control_plane)
+        for namespace in (SYSTEM, "models", "others"):
+            control_plane.create_namespace(namespace)
+        made = with_component(control_plane, "namespaced", tmp_path) if by == "the component" else by_chart()
+        rights = [one for one in made if "Role" in one["kind"] or one["kind"] == "ServiceAccount"]
+        control_plane.kubectl("apply", "-f-", input=yaml.safe_dump_all(rights))
+        (deployment,) = (one for one in made if one["kind"] == "Deployment")
+        (shipped,) = deployment["spec"]["template"]["spec"]["containers"]
+        controller = RunningCommand(control_plane, *(flag for flag in shipped["args"] if "--namespace" in flag))
+        user, other = User(control_plane, "models"), User(control_plane, "others")
+        try:
+            other.apply(model("mi"))
+            user.apply(model("mi", replicas=2))
+            user.wait_settled("mi")
+            assert other.model("mi")["status"] == {"observedGeneration": -1}
+        finally:
+            controller.end()
+            user.close()
+            other.close()
+
+
+def by_chart() -> list[dict[str, Any]]:
+    options = (f"--namespace={SYSTEM}", "--set=watchNamespaces={models},crds.install=false")
+    return [one for one in yaml.safe_load_all(helm("template", "modelinfer", str(CHART), *options)) if one]
 
 
 @pytest.mark.parametrize(

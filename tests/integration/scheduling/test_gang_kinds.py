@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from controlplane import ControlPlane, Settings
 from controlplane.tools import ensure_binaries
+from peer_crds import wait_until_served
 from tenancy import running_controller, tenancy
 from tenant import Tenant, group_pods, uids
 
@@ -47,7 +48,7 @@ def test_pod_groups_appear_when_their_kind_does_and_pods_survive_its_removal(bar
         tenant.wait(lambda: tenant.pod_groups.keys() == set(names), f"PodGroups {names}")
 
     tenant.kubectl("apply", "--server-side", "-f", str(pod_group_crd()))
-    tenant.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(pod_group_crd()))
+    wait_until_served(tenant.control_plane, "podgroups.scheduling.volcano.sh")
     wait_for_pod_groups("mi-0", "mi-1")
     assert "default-scheduler does not read" in tenant.condition("mi", "GangScheduling")["message"]
     assert tenant.uids == pods
