@@ -125,3 +125,11 @@ def test_the_glossary_is_in_order_and_has_the_words_that_pages_rely_on() -> None
     assert words == sorted(words, key=str.lower)
     kept = ("incarnation", "condemned", "slow start", "expectations", "ordinal", "partition", "entry pod", "worker")
     assert {*kept, "scope", "revision", "marker", "role instance"} <= set(words)
+
+
+@pytest.mark.parametrize("component", sorted(path.name for path in (ROOT / "manifests" / "components").iterdir()))
+def test_each_component_can_be_uncommented_and_is_described(component: str) -> None:
+    kustomization = (ROOT / "manifests" / "default" / "kustomization.yaml").read_text()
+    assert re.search(rf"^#   - \.\./components/{component}(\s|$)", kustomization, re.MULTILINE)
+    table = (ROOT / "docs" / "install.md").read_text().partition("| component |")[2].partition("\n\n")[0]
+    assert f"`{component}`" in table
