@@ -136,7 +136,8 @@ def _plugin(root: Path, folder: Path) -> list[str]:
     if not (root / "hack" / "plugin").exists():
         return ["the plugin's file: hack/plugin is not there yet"]
     path = f"{root / 'hack'}:{root}"
-    _output("env", f"PYTHONPATH={path}", sys.executable, "-m", "plugin", folder)
+    # -P: not what is in the current folder, which is the checkout and has another version.
+    _output("env", f"PYTHONPATH={path}", sys.executable, "-P", "-m", "plugin", folder)
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -67,6 +68,17 @@ def test_the_wheel_is_a_controller_that_knows_its_version(release: Path, tmp_pat
         check=True,
     )
     assert done.stdout.strip() == f"modelinfer-controller, version {VERSION}"
+
+
+def test_the_plugin_is_of_the_release(release: Path) -> None:
+    manifest = yaml.safe_load((release / "modelinfer.yaml").read_text())
+    assert manifest["spec"]["version"] == f"v{VERSION}"
+    for platform in manifest["spec"]["platforms"]:
+        archive = release / platform["uri"].rpartition("/")[2]
+        assert f"/v{VERSION}/" in platform["uri"]
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() == platform["sha256"]
+    ask = [sys.executable, str(release / "kubectl-modelinfer"), "--version"]
+    assert f"version {VERSION}" in subprocess.run(ask, capture_output=True, text=True, check=True).stdout
 
 
 def image_of(cluster: ControlPlane) -> str:
