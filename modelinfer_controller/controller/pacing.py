@@ -119,6 +119,7 @@ class PassPacing:
         self._now = now
         self._clock = clock
         self._created_at = created_at
+        self._began = now()
         self._refusals: dict[Kind, int] = {}
         self._successes: set[Kind] = set()
         self._held: set[Kind] = set()
@@ -151,10 +152,10 @@ class PassPacing:
     def refusal_of(self, action: Action, plan: GroupPlan | None) -> ApiFailure | None:
         """Why the action is not tried now: what was refused; or None where it may be tried. plan: its group's."""
         now, kind = self._now(), type(action)
-        gates: list[Gate | None] = [
-            self._owner.actions.get((kind, name_of(action))),
-            self._owner.groups.get((group_of(action), kind)),
-        ]
+        own = self._owner.actions.get((kind, name_of(action)))
+        if own is not None and plan is not None:
+            own.is_exempt = plan.is_recreating
+        gates: list[Gate | None] = [own, self._owner.groups.get((group_of(action), kind))]
         if plan is not None and not plan.is_recreating:
             gates += [self._owner.kinds.get(kind), self._namespace.kinds.get(kind)]
             if self._refusals.get(kind, 0) >= REFUSALS_PER_PASS:
@@ -211,10 +212,12 @@ class PassPacing:
     def wait(self) -> float | None:
         """Seconds until the next of it may be tried, in whole milliseconds rounded up; None where nothing waits.
 
-        A pass that comes a fraction of a microsecond too early would find the gate closed, and come at once again.
+        A pass that comes a fraction of a microsecond too early would find the gate closed, and come at once again. What
+        might have been tried in this pass, and was not, waits for something else, which has a time of its own: another
+        pass at once would not try it either, and so on for ever.
         """
         now = self._now()
-        dues = [*self._dues(now)]
+        dues = [due for due in self._dues(now) if due > self._began]
         if self._held - {kind for kind, gate in self._all_kinds() if gate.is_closed(now)}:
             dues.append(now)
         return max(0.0, math.ceil((min(dues) - now) * 1000) / 1000) if dues else None

@@ -118,6 +118,7 @@ class Controller(Generic[K]):
                 cooldown = await self._run_one(key)
             finally:
                 self._queue.done(key, cooldown=cooldown.total_seconds())
+            await asyncio.sleep(0)  # a reconcile that had nothing to wait for does not keep the loop to its key
 
     async def _run_one(self, key: K) -> timedelta:
         """Returns the cooldown."""

@@ -23,6 +23,9 @@ class Told:
     message: str
 
 
+MOST_AT_ONCE = 2000  # questions for the processor time in one instant: two for each decision
+
+
 class ControllerProcess:
     """Nothing survives a kill but what is in the cluster. `connect` makes a new way to the server for each life."""
 
@@ -35,6 +38,7 @@ class ControllerProcess:
         self._seed = seed
         self._decision_time = decision_time
         self._processor_time = 0.0
+        self._asked, self._asked_at = 0, -1.0
         self._life: asyncio.Task[None] | None = None
         self._transport: CrashingTransport | None = None
         self.told: list[Told] = []
@@ -93,7 +97,14 @@ class ControllerProcess:
             transport = self._transport = CrashingTransport(self._connect())
 
     def _spent(self) -> float:
-        """Asked before and after each decision."""
+        """Asked before and after each decision. Ends a process that decides again and again while no time passes."""
+        now = asyncio.get_running_loop().time()
+        self._asked = self._asked + 1 if now == self._asked_at else 0
+        self._asked_at = now
+        if self._asked == MOST_AT_ONCE:
+            self.died.append(AssertionError(f"it spins: {MOST_AT_ONCE // 2} decisions at {now:.3f} s"))
+            if self._life is not None:
+                self._life.cancel()
         self._processor_time += self._decision_time
         return self._processor_time
 

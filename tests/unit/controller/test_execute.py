@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from modelinfer_controller.api import well_known
 from modelinfer_controller.api.core import Pod, Service
-from modelinfer_controller.api.status import ModelInfer
+from modelinfer_controller.api.reasons import Reason
+from modelinfer_controller.api.status import ApiFailure, ModelInfer
 from modelinfer_controller.controller.execute import Executor
 from modelinfer_controller.controller.pacing import REFUSALS_PER_PASS, Pacing, PassPacing
 from modelinfer_controller.controller.writes import Writes
@@ -269,3 +271,27 @@ async def test_a_patch_whose_watch_event_outruns_its_answer_is_not_taken_for_und
     patch = PatchPodMetadata(identity, pod.metadata.name, pod.metadata.uid, {"new": "label"})
     await Writes(shell.client, shell.caches).perform(patch, identity_of(owner_of(stored)))
     assert (await shell.client.list_all(PODS, NAMESPACE)).items[0].metadata.labels["new"] == "label"
+
+
+async def test_what_a_recreation_was_refused_asks_for_no_pass_that_a_full_quota_holds_up(shell: Shell) -> None:
+    """Once the recreation is over, what is left of its refusal waits for the quota, like all else."""
+    stored = await shell.model_infer(replicas=REFUSALS_PER_PASS + 1)
+    first, *others = plan_from_nothing(stored).groups
+    full = ApiFailure(Reason.QUOTA_EXCEEDED, "exceeded quota: few")
+    pacing = Passes(shell).pacing
+
+    def creation(plan: GroupPlan) -> Action:
+        return next(action for action in plan.actions if isinstance(action, CreatePod))
+
+    begun = pacing.of(stored.metadata)
+    begun.refused(creation(first), replace(first, is_recreating=True), full)
+    begun.end()
+    for _ in range(3):  # the quota is full for longer each time
+        later = pacing.of(stored.metadata)
+        for plan in others:
+            later.refused(creation(plan), plan, full)
+        later.end()
+    await asyncio.sleep(1.5)
+    now = pacing.of(stored.metadata)
+    assert all(now.refusal_of(creation(plan), plan) is not None for plan in (first, *others))
+    assert now.wait() == pytest.approx(2.5)

@@ -95,6 +95,22 @@ async def test_the_retry_policy(steps: list[Result | BaseException], ran_at: lis
     assert queue.num_requeues("ns/a") == 0
 
 
+async def test_a_key_that_is_always_due_leaves_the_loop_to_others() -> None:
+    queue, ran = make_queue(), list[str]()
+
+    async def reconcile(key: str) -> Result:
+        ran.append(key)
+        return Result(timedelta(0)) if len(ran) < 10_000 else Result()
+
+    running = asyncio.create_task(Controller("test", queue, reconcile).run())
+    queue.add("ns/a")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(ran) < 20
+    await queue.shut_down_with_drain()
+    await running
+
+
 async def test_each_error_is_logged_once_with_the_reconciles_id() -> None:
     queue, error = make_queue(), ValueError("quota")
     merge = structlog.contextvars.merge_contextvars
