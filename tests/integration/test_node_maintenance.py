@@ -87,6 +87,8 @@ def test_kubectl_drain_waits_for_the_budget_and_ends_when_the_groups_have_moved(
     user.apply(quartets())
     user.wait_settled("mi")
     before, mark = user.uids, len(user.watch("pods").changes)
+    published = user.watch("poddisruptionbudgets").by_name["mi"]["metadata"]["annotations"][f"{DOMAIN}/leaving-taints"]
+    assert "node.kubernetes.io/unschedulable" in published.split(",")
     node = busiest(user)
     affected = {group_of(pod) for pod in pods_on(user, node)}
     said = drain(user, node)
