@@ -77,6 +77,7 @@ def main() -> None:
             **before,
             "load_after": load(),
             "command": command,
+            "scale": arguments.scale,
             "controller": sizes.contender.name,
             "rows": [row.as_json() for row in rows],
         }

@@ -66,7 +66,7 @@ async def _at_rest(plane: Plane, process: ControllerProcess, size: str) -> list[
     return [
         Row("writes at rest", size, "writes", [writes], aim=0),
         Row("processor time at rest", size, "ms/s", [spent / REST_SECONDS * 1000]),
-        Row("memory over start, now", size, "MB", [process.cost().mb]),
+        Row("resident memory at rest", size, "MB", [process.cost().mb]),
     ]
 
 

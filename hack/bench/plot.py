@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 _ROW, _LEFT, _WIDTH, _RIGHT, _TOP = 26, 400, 360, 80, 48
-_GOOD, _BAD, _AIM = "#2e8b57", "#c0562f", "#888888"
+_GOOD, _BAD, _PLAIN, _AIM = "#2e8b57", "#c0562f", "#4a7fb5", "#888888"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _most(shown: Sequence[Bar]) -> float:
 
 def _drawn(bar: Bar, y: int, most: float, unit: str) -> list[str]:
     length = _WIDTH * min(bar.value, most) / most
-    colour = _BAD if bar.aim is not None and bar.value > bar.aim else _GOOD
+    colour = _PLAIN if bar.aim is None else _BAD if bar.value > bar.aim else _GOOD
     drawn = [
         f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(bar.name)}</text>',
         f'<rect x="{_LEFT}" y="{y + 3}" width="{length:.1f}" height="{_ROW - 10}" fill="{colour}"/>',

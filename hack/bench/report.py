@@ -15,7 +15,8 @@ from bench.row import Row, row_of
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = CHECKOUT / "docs" / "performance.md"
-PICTURES = CHECKOUT / "docs" / "pictures"
+PICTURES = CHECKOUT / "docs" / "pictures" / "performance"
+_WITHOUT_SIZE = ("leader killed", "planned hand-over", "start ->")
 _BEGIN, _END = "<!-- results: make bench-report -->", "<!-- end of results -->"
 
 
@@ -26,6 +27,10 @@ class Run:
     file: str
     conditions: Mapping[str, Any]
     rows: tuple[Row, ...]
+
+    def is_judged(self, row: Row) -> bool:
+        """Aims are stated for full sizes; a smaller run says nothing of them, but for what has no size."""
+        return self.conditions["scale"] >= 1 or row.line.startswith(_WITHOUT_SIZE)
 
     @property
     def controller(self) -> str:
@@ -52,14 +57,17 @@ def page(before: str, runs: Sequence[Run]) -> str:
 def pictures(runs: Sequence[Run]) -> dict[str, str]:
     """SVG by file name."""
     with_floor = [(run, row) for run in runs for row in run.rows if row.ratio is not None]
-    with_aim = [(run, row) for run in runs for row in run.rows if row.aim]
+    with_aim = [(run, row) for run in runs for row in run.rows if row.aim and run.is_judged(row)]
     return {
-        "performance-floor.svg": bars(
+        "floor.svg": bars(
             "Beside a bare loop of the same size: 1 is the API server's own speed",
-            [_bar(run, row, row.ratio or 0.0, row.aim_ratio) for run, row in with_floor],
+            [
+                _bar(run, row, row.ratio or 0.0, row.aim_ratio if run.is_judged(row) else None)
+                for run, row in with_floor
+            ],
             unit="x",
         ),
-        "performance-aims.svg": bars(
+        "aims.svg": bars(
             "Share of the aim: below 1 it is reached",
             [_bar(run, row, row.value / row.aim, 1.0) for run, row in with_aim if row.aim],
             unit="x",
@@ -80,7 +88,7 @@ def _results(runs: Sequence[Run]) -> Iterator[str]:
         yield ""
         yield "| line | size | measured | floor | ratio | aim | spread |"
         yield "|---|---|---|---|---|---|---|"
-        yield from (_line(row) for row in run.rows)
+        yield from (_line(row, is_judged=run.is_judged(row)) for row in run.rows)
         yield ""
 
 
@@ -95,10 +103,11 @@ def _conditions(run: Run) -> Iterator[str]:
         yield seen["note"]
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, *, is_judged: bool) -> str:
     floor = "" if row.floor_value is None else _number(row.floor_value, row.unit)
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-    mark = {True: " reached", False: " **missed**", None: ""}[row.reaches_aim]
+    mark = {True: ": reached", False: ": **missed**", None: ""}[row.reaches_aim]
+    mark = mark if is_judged or not mark else " at full size"
     cells = (row.line, row.size, _number(row.value, row.unit), floor, ratio, f"{_aim(row)}{mark}", _spread(row))
     return f"| {' | '.join(cells)} |"
 
@@ -106,7 +115,7 @@ def _line(row: Row) -> str:
 def _aim(row: Row) -> str:
     if row.aim_ratio is not None:
         return f"{row.aim_ratio:g} x"
-    return "" if row.aim is None else _number(row.aim, row.unit)
+    return "" if row.aim is None else f"{row.aim:g} {row.unit}"
 
 
 def _number(value: float, unit: str) -> str:
