@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_ROW, _LEFT, _WIDTH, _RIGHT, _TOP = 26, 400, 360, 80, 48
+_ROW, _LEFT, _WIDTH, _RIGHT, _TOP = 26, 450, 320, 80, 48
 _GOOD, _BAD, _PLAIN, _AIM = "#2e8b57", "#c0562f", "#4a7fb5", "#888888"
 
 
