@@ -124,9 +124,9 @@ class Replica:
             self.keep_running()
             self.send(signal.SIGUSR1)
             time.sleep(0.1)
-            return self._tasks.exists()
+            return self._tasks.exists() and self._series() > 0
 
-        until(answers, f"{self.name} tells its tasks")
+        until(answers, f"{self.name} answers")
         pid = self._pid()
         status = Path(f"/proc/{pid}/status").read_text()
         resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
@@ -135,6 +135,13 @@ class Replica:
         return Health(pid, int(resident.split()[1]) / 1024, tasks, descriptors, self._series())
 
     def _series(self) -> int:
+        """0 while the process does not serve its metrics yet."""
+        try:
+            return self._count_series()
+        except OSError:
+            return 0
+
+    def _count_series(self) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
             return sum(not line.startswith(b"#") for line in answer.read().splitlines())
 
