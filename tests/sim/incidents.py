@@ -219,6 +219,9 @@ class Incidents(Mixin):
 
 
 def reasonable(spec: Object) -> None:
+    """Small numbers, and nothing that the older definition let through and today's refuses."""
+    spec["template"].pop("startupPolicy", None)
+    (spec["template"].get("gangSchedule") or {}).pop("minRoleReplicas", None)
     spec["replicas"] = min(spec["replicas"], USUAL_REPLICAS)
     for role in spec["template"]["roles"]:
         role["replicas"] = min(role["replicas"], USUAL_REPLICAS)

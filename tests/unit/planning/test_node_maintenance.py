@@ -19,7 +19,7 @@ from modelinfer_controller.planning.group_phase import GroupPhase, group_phase
 from modelinfer_controller.planning.memo import Memory
 from modelinfer_controller.planning.nodes import LEAVING_TAINTS
 from modelinfer_controller.planning.preview import preview
-from modelinfer_controller.planning.replacement import Outdated, reason_text
+from modelinfer_controller.planning.replacement import OnLeavingNode, Outdated, reason_name, reason_text
 from modelinfer_controller.planning.status import status_of
 from modelinfer_controller.planning.update_rules import Rule
 from planning.budget_watch import snapshot
@@ -657,3 +657,8 @@ def test_what_is_remembered_changes_no_decision_about_nodes(world: World, histor
     once, anew = decide(observed, world.now), decide(replace(observed, memory=Memory()), world.now)
     assert once.plan == anew.plan
     assert status_of(once, {}) == status_of(anew, {})
+
+
+def test_each_reason_to_replace_a_group_has_a_name() -> None:
+    assert reason_name(Outdated("m-2")) == "RollingUpdate"
+    assert reason_name(OnLeavingNode("node-1", "is cordoned")) == "HandingOver"
