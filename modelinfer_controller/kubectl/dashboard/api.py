@@ -85,8 +85,8 @@ class DashboardApi:
         found = list(manifests_of("the manifest", await request.text()))
         if not found:
             raise web.HTTPBadRequest(text="there is no ModelInfer in it\n")
-        told = [await plan_of_manifest(self._client, self._flags, manifest) for manifest in found]
-        return _answer("PlanList", Forecasts(tuple(told)))
+        forecasts = [await plan_of_manifest(self._client, self._flags, manifest) for manifest in found]
+        return _answer("PlanList", Forecasts(tuple(forecasts)))
 
     # -- streams -------------------------------------------------------------------------------------------------------
 

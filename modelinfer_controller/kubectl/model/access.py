@@ -131,8 +131,8 @@ def allowed_to(verb: str, resource: Resource[Any], namespace: str | None) -> Ite
     try:
         yield
     except Forbidden as error:
-        told = missing_right(verb, str(resource), namespace if resource.namespaced else None)
-        raise failure(f"{told}; the server says: {error}") from error
+        message = missing_right(verb, str(resource), namespace if resource.namespaced else None)
+        raise failure(f"{message}; the server says: {error}") from error
     except Conflict as error:
         raise failure(f"it has changed meanwhile: try again ({error})") from error
     except Unauthorized:

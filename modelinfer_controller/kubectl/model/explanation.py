@@ -11,11 +11,11 @@ from modelinfer_controller.api.modelinfer import RecoveryPolicy
 from modelinfer_controller.api.reasons import Reason
 from modelinfer_controller.api.status import ApiFailure
 from modelinfer_controller.controller.pacing import LONGEST_WAIT, NAME_WAIT
+from modelinfer_controller.kubectl.model.api_failures import api_failures
 from modelinfer_controller.kubectl.model.diagnostics import Diagnostics
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.humanize import clock_time, counted, groups, listed, span
 from modelinfer_controller.kubectl.model.kubeconfig import failure
-from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.remarks import CHOSEN, remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, PatchPodMetadata, Plan, group_of
@@ -100,7 +100,7 @@ def explain(snapshot: Snapshot, diagnostics: Diagnostics, only: int | None = Non
     if only is not None and only not in (there := sorted({*found.groups, *range(found.budget.replicas)})):
         raise failure(f"{snapshot.owner.name} has no group {only}; it has {groups(there) if there else 'none'}")
     planned = found.plan
-    failures = refusals(found)
+    failures = api_failures(found)
     unavailable = [o for o in range(found.budget.replicas) if not found.is_available(o)]
     chosen = [o for o in unavailable if only in (None, o)]
     explained = tuple(_group(o, snapshot, planned, diagnostics, failures) for o in chosen)

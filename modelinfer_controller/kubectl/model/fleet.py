@@ -80,14 +80,14 @@ def severity(entry: FleetEntry) -> tuple[object, ...]:
 
 
 def entry_of(snapshot: Snapshot) -> FleetEntry:
-    told, status, meta = explain(snapshot, Diagnostics()), rollout_status(snapshot), snapshot.stored.metadata
-    reason, message, since = _matter(snapshot, told, status)
+    explanation, status, meta = explain(snapshot, Diagnostics()), rollout_status(snapshot), snapshot.stored.metadata
+    reason, message, since = _matter(snapshot, explanation, status)
     return FleetEntry(
         namespace=meta.namespace,
         name=meta.name,
-        is_well=told.is_well,
-        available_groups=told.available_groups,
-        replicas=told.replicas,
+        is_well=explanation.is_well,
+        available_groups=explanation.available_groups,
+        replicas=explanation.replicas,
         ready_pods=sum(pod.is_ready for pod in snapshot.observed.pods),
         pod_count=len(snapshot.observed.pods),
         restarts=sum(pod.restart_count for pod in snapshot.observed.pods),
@@ -98,27 +98,31 @@ def entry_of(snapshot: Snapshot) -> FleetEntry:
         reason=reason,
         message=message,
         since=since,
-        next=_next(told),
+        next=_next(explanation),
         created_at=meta.creation_timestamp,
     )
 
 
-def _matter(snapshot: Snapshot, told: Explanation, status: RolloutStatus) -> tuple[str, str, datetime | None]:
+def _matter(snapshot: Snapshot, explanation: Explanation, status: RolloutStatus) -> tuple[str, str, datetime | None]:
     """What is the matter, and since when; the condition tells how long it has been so that groups are missing."""
     if status.reason:
         reason, message, since = status.reason, status.message, status.since
-    elif told.groups:
-        reason, message, since = told.groups[0].reason, told.groups[0].message, told.groups[0].since
+    elif explanation.groups:
+        reason, message, since = (
+            explanation.groups[0].reason,
+            explanation.groups[0].message,
+            explanation.groups[0].since,
+        )
     elif (remark := next(iter(remarks_of(snapshot)), None)) is not None:
         reason, message, since = remark.reason, remark.message, None
     else:
         return "", "", None
-    return reason, message, (unavailable_since(snapshot) if told.groups else None) or since
+    return reason, message, (unavailable_since(snapshot) if explanation.groups else None) or since
 
 
-def _next(told: Explanation) -> str:
-    steps = [*(step for group in told.groups for step in group.next), *told.other_next]
-    steps += [each.next for each in told.waiting if each.next.rule != "partition"]
+def _next(explanation: Explanation) -> str:
+    steps = [*(step for group in explanation.groups for step in group.next), *explanation.other_next]
+    steps += [each.next for each in explanation.waiting if each.next.rule != "partition"]
     return steps[0].text if steps else ""
 
 

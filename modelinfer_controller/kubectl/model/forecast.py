@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from statistics import median
 
+from modelinfer_controller.kubectl.model.api_failures import api_failures
 from modelinfer_controller.kubectl.model.document import Document
 from modelinfer_controller.kubectl.model.explanation import actions_text
 from modelinfer_controller.kubectl.model.humanize import groups
-from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.spec_diff import Change
 from modelinfer_controller.planning.actions import Action, CreatePod, DeletePod, group_of
 from modelinfer_controller.planning.cause import cause_of
@@ -176,7 +176,7 @@ def _deletion(observed: Observed) -> str:
 
 def _refusal(first: Decision) -> str:
     """What the server has just refused of what is to be done, "" where it refused nothing."""
-    for ordinal, failure in refusals(first).items():
+    for ordinal, failure in api_failures(first).items():
         return f"group {ordinal}: the server refuses it: {failure.message}"
     return ""
 

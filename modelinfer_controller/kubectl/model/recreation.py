@@ -32,7 +32,7 @@ def recreation_of(snapshot: Snapshot, group: int, *, force: bool) -> Recreation:
     available = sum(one.is_available for ordinal, one in found.groups.items() if ordinal < found.budget.replicas)
     lost = found.is_available(group) and group < found.budget.replicas
     required = found.budget.replicas - found.budget.max_unavailable
-    told = Recreation(
+    recreation = Recreation(
         namespace=snapshot.owner.namespace,
         name=name,
         group=group,
@@ -42,12 +42,13 @@ def recreation_of(snapshot: Snapshot, group: int, *, force: bool) -> Recreation:
         required=required,
         is_within_budget=not lost or available - lost >= required,
     )
-    if not told.is_within_budget and not force:
+    if not recreation.is_within_budget and not force:
         raise failure(
-            f"group {group} of {name} is available, and without it {told.available_after} of {required} groups that "
-            f"must stay available (maxUnavailable {found.budget.max_unavailable}) are left: --force recreates it anyway"
+            f"group {group} of {name} is available, and without it {recreation.available_after} of {required} groups "
+            f"that must stay available (maxUnavailable {found.budget.max_unavailable}) are left: "
+            "--force recreates it anyway"
         )
-    return told
+    return recreation
 
 
 def living(snapshot: Snapshot, group: int) -> Sequence[Pod]:
@@ -56,9 +57,10 @@ def living(snapshot: Snapshot, group: int) -> Sequence[Pod]:
     return [snapshot.pods[view.name] for view in sorted(views, key=lambda view: view.identity)]
 
 
-def recreation_text(told: Recreation, done: str = "deleted") -> str:
+def recreation_text(recreation: Recreation, done: str = "deleted") -> str:
     """What was done, and what follows."""
+    pods, group = counted(len(recreation.pods), "pod"), recreation.group
     return (
-        f"group {told.group} recreated: {counted(len(told.pods), 'pod')} {done}; the controller creates them again at "
-        f"revision {told.revision} as soon as they are gone (kubectl modelinfer tree {told.name} -w -g {told.group})"
+        f"group {group} recreated: {pods} {done}; the controller creates them again at revision {recreation.revision} "
+        f"as soon as they are gone (kubectl modelinfer tree {recreation.name} -w -g {group})"
     )

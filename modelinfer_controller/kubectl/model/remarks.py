@@ -26,8 +26,8 @@ def _remarks(snapshot: Snapshot) -> Iterator[Cause]:
         kept = f"; its finalizers: {', '.join(meta.finalizers)}" if meta.finalizers else ""
         yield Cause(DELETING, f"it is being deleted, and gets no new pods{kept}")
     if snapshot.violations:
-        told = "; ".join(map(str, snapshot.violations))
-        text = f"the spec is invalid, and the controller leaves everything as it is: {told}"
+        violations = "; ".join(map(str, snapshot.violations))
+        text = f"the spec is invalid, and the controller leaves everything as it is: {violations}"
         yield Cause(Reason.INVALID_SPEC, text)
     for condition in status.conditions:
         if condition.type == STALLED and condition.status == "True" and condition.reason != Reason.INVALID_SPEC:

@@ -18,11 +18,11 @@ TEMPLATES = ("entryTemplate", "workerTemplate")
 
 @dataclass(frozen=True)
 class RolloutChange:
-    """What is changed, as a merge patch: null takes a field away. told: what that means, for people."""
+    """What is changed, as a merge patch: null takes a field away. message: what that means, for people."""
 
     annotations: Mapping[str, str | None]
     spec: Mapping[str, Any]
-    told: str
+    message: str
 
     def patch(self, resource_version: str) -> dict[str, Any]:
         """Refused by the server if the ModelInfer has changed since."""
@@ -43,8 +43,8 @@ def pause(stored: ModelInfer) -> RolloutChange:
     name = stored.metadata.name
     if _spec(stored).get("paused") or well_known.PAUSED_PARTITION in stored.metadata.annotations:
         raise failure(f"{name} is paused already; `kubectl modelinfer rollout resume {name}` goes on")
-    told = "paused: no group is taken down for an update; recovery and scaling go on"
-    return RolloutChange({}, {"paused": True}, told)
+    message = "paused: no group is taken down for an update; recovery and scaling go on"
+    return RolloutChange({}, {"paused": True}, message)
 
 
 def resume(stored: ModelInfer) -> RolloutChange:
@@ -60,8 +60,8 @@ def resume(stored: ModelInfer) -> RolloutChange:
         return RolloutChange({}, unpaused, "resumed: groups are replaced again, within the budget")
     if not former.isdecimal():
         raise failure(f"the annotation {well_known.PAUSED_PARTITION} is {former!r} and not a number: set the partition")
-    told = f"resumed: partition {_partition(_spec(stored))} is {former} again"
-    return RolloutChange({well_known.PAUSED_PARTITION: None}, {**unpaused, **_with_partition(int(former))}, told)
+    message = f"resumed: partition {_partition(_spec(stored))} is {former} again"
+    return RolloutChange({well_known.PAUSED_PARTITION: None}, {**unpaused, **_with_partition(int(former))}, message)
 
 
 def restart(stored: ModelInfer, now: datetime) -> RolloutChange:

@@ -212,11 +212,11 @@ def crd_missing() -> Exit:
 
 
 def _nobody_of_that_name(name: str, namespace: str, names: Sequence[str]) -> str:
-    told = f'no ModelInfer "{name}" in namespace {namespace}'
+    message = f'no ModelInfer "{name}" in namespace {namespace}'
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)[:3]
     if not near:
-        return f"{told}; the namespace has none (`kubectl modelinfer list --all-namespaces` shows all)"
-    return f"{told}; the nearest names: {', '.join(near)}"
+        return f"{message}; the namespace has none (`kubectl modelinfer list --all-namespaces` shows all)"
+    return f"{message}; the nearest names: {', '.join(near)}"
 
 
 async def read_children(client: Client, namespace: str | None) -> Listed:

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from modelinfer_controller.api.core import Condition, Pod, PodGroup
 from modelinfer_controller.api.reasons import Reason
+from modelinfer_controller.kubectl.model.api_failures import api_failures
 from modelinfer_controller.kubectl.model.document import Document
-from modelinfer_controller.kubectl.model.refusals import refusals
 from modelinfer_controller.kubectl.model.remarks import remarks_of
 from modelinfer_controller.kubectl.model.snapshot import Snapshot
 from modelinfer_controller.planning import gang
@@ -183,7 +183,7 @@ def _state(ordinal: int, snapshot: Snapshot) -> str:
         return "Removing"
     if ordinal in found.update.replaced and found.groups[ordinal].pods:
         return "Replacing"
-    return "Available" if found.is_available(ordinal) else cause_of(found, ordinal, refusals(found)).reason
+    return "Available" if found.is_available(ordinal) else cause_of(found, ordinal, api_failures(found)).reason
 
 
 def _role(role: RoleTemplate, group: Group, snapshot: Snapshot, domains: Mapping[str, str]) -> RoleNode:

@@ -14,29 +14,29 @@ def explanation_lines(explanation: Explanation, terminal: Terminal) -> list[str]
     return list(_lines(explanation, terminal))
 
 
-def _lines(told: Explanation, terminal: Terminal) -> Iterator[str]:
-    tone = Tone.GOOD if told.available_groups >= told.replicas else Tone.BAD
-    yield from terminal.headline(f"{told.namespace}/{told.name}", told.summary, tone)
-    for remark in told.remarks:
+def _lines(explanation: Explanation, terminal: Terminal) -> Iterator[str]:
+    tone = Tone.GOOD if explanation.available_groups >= explanation.replicas else Tone.BAD
+    yield from terminal.headline(f"{explanation.namespace}/{explanation.name}", explanation.summary, tone)
+    for remark in explanation.remarks:
         yield from _labelled("note", remark, terminal, Tone.BUSY)
-    for group in told.groups:
+    for group in explanation.groups:
         yield ""
-        yield from _group(group, told, terminal)
-    for each in told.waiting:
+        yield from _group(group, explanation, terminal)
+    for each in explanation.waiting:
         yield ""
         for line in terminal.wrap(groups(each.ordinals)):
             yield terminal.paint(line, Tone.STRONG)
         yield from _next(each.next, terminal)
-    if told.other_next:
+    if explanation.other_next:
         yield ""
-        for step in told.other_next:
+        for step in explanation.other_next:
             yield from _next(step, terminal)
 
 
-def _group(group: GroupExplanation, told: Explanation, terminal: Terminal) -> Iterator[str]:
+def _group(group: GroupExplanation, explanation: Explanation, terminal: Terminal) -> Iterator[str]:
     head = f"group {group.ordinal}"
     if group.since is not None:
-        head += f"  not available for {span(told.time - group.since)}, since {clock_time(group.since)}"
+        head += f"  not available for {span(explanation.time - group.since)}, since {clock_time(group.since)}"
     for line in terminal.wrap(head):
         yield terminal.paint(line, Tone.STRONG)
     message = group.message if group.reason in group.message else f"{group.reason}: {group.message}"

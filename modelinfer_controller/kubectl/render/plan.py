@@ -22,53 +22,56 @@ STEP_COLUMNS = (
 )
 
 
-def forecast_lines(told: Forecast, terminal: Terminal) -> list[str]:
-    return [*_summary(told, terminal), *change_lines(told.changes, terminal), *_steps(told, terminal)]
+def forecast_lines(forecast: Forecast, terminal: Terminal) -> list[str]:
+    return [*_summary(forecast, terminal), *change_lines(forecast.changes, terminal), *_steps(forecast, terminal)]
 
 
-def _summary(told: Forecast, terminal: Terminal) -> Iterator[str]:
-    text, tone = _verdict(told)
-    yield from terminal.headline(f"{told.namespace}/{told.name}", text, tone)
-    for label, value in _facts(told):
+def _summary(forecast: Forecast, terminal: Terminal) -> Iterator[str]:
+    text, tone = _verdict(forecast)
+    yield from terminal.headline(f"{forecast.namespace}/{forecast.name}", text, tone)
+    for label, value in _facts(forecast):
         yield from _labelled(label, value, terminal)
-    if told.obstacle:
-        for line in terminal.wrap(f"it would not end: {told.obstacle}", indent=2):
+    if forecast.obstacle:
+        for line in terminal.wrap(f"it would not end: {forecast.obstacle}", indent=2):
             yield terminal.paint(f"  {line}", Tone.BAD)
 
 
-def _verdict(told: Forecast) -> tuple[str, Tone]:
-    if told.restarts:
-        return f"restarts {groups(told.restarted)}", Tone.BUSY
-    if told.steps:
+def _verdict(forecast: Forecast) -> tuple[str, Tone]:
+    if forecast.restarts:
+        return f"restarts {groups(forecast.restarted)}", Tone.BUSY
+    if forecast.steps:
         return "restarts nothing", Tone.GOOD
-    if told.obstacle:
+    if forecast.obstacle:
         return "nothing to do now, and it is not as specified", Tone.BAD
-    if told.available_now < told.replicas:
-        return f"nothing to do but wait: {told.available_now} of {told.replicas} groups available", Tone.BUSY
+    if forecast.available_now < forecast.replicas:
+        return f"nothing to do but wait: {forecast.available_now} of {forecast.replicas} groups available", Tone.BUSY
     return "nothing to do", Tone.GOOD
 
 
-def _facts(told: Forecast) -> Iterator[tuple[str, str]]:
-    if not told.steps:
+def _facts(forecast: Forecast) -> Iterator[tuple[str, str]]:
+    if not forecast.steps:
         return
     for label, found in (
-        ("handed over", told.moved),
-        ("stay as they are", told.unchanged),
-        ("kept by the partition", told.held),
-        ("created", told.created),
-        ("surge, on the way", told.surge),
-        ("removed", told.removed),
+        ("handed over", forecast.moved),
+        ("stay as they are", forecast.unchanged),
+        ("kept by the partition", forecast.held),
+        ("created", forecast.created),
+        ("surge, on the way", forecast.surge),
+        ("removed", forecast.removed),
     ):
         if found:
             yield label, groups(found)
-    yield "pods", f"{told.pods_deleted} deleted, {told.pods_created} created"
-    yield "available", f"{told.lowest_available} of {told.replicas} groups at the lowest (now {told.available_now})"
-    if told.seconds is None:
+    yield "pods", f"{forecast.pods_deleted} deleted, {forecast.pods_created} created"
+    yield (
+        "available",
+        f"{forecast.lowest_available} of {forecast.replicas} groups at the lowest (now {forecast.available_now})",
+    )
+    if forecast.seconds is None:
         yield "duration", "unknown: no group has become available yet, from which to tell"
     else:
-        start = span(timedelta(seconds=told.start_seconds or 0))
-        yield "duration", f"about {span(timedelta(seconds=told.seconds))} (a group takes {start} to start)"
-    yield "new revision" if told.is_new_revision else "revision", told.revision
+        start = span(timedelta(seconds=forecast.start_seconds or 0))
+        yield "duration", f"about {span(timedelta(seconds=forecast.seconds))} (a group takes {start} to start)"
+    yield "new revision" if forecast.is_new_revision else "revision", forecast.revision
 
 
 def _labelled(label: str, value: str, terminal: Terminal) -> Iterator[str]:
@@ -117,17 +120,17 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _steps(told: Forecast, terminal: Terminal) -> Iterator[str]:
-    if not told.steps:
+def _steps(forecast: Forecast, terminal: Terminal) -> Iterator[str]:
+    if not forecast.steps:
         return
     yield ""
-    rows = [_step(at, step, told) for at, step in enumerate(told.steps[:MAX_STEPS], 1)]
+    rows = [_step(at, step, forecast) for at, step in enumerate(forecast.steps[:MAX_STEPS], 1)]
     yield from table(STEP_COLUMNS, rows, terminal)
-    if len(told.steps) > MAX_STEPS:
-        yield from terminal.wrap(f"{counted(len(told.steps) - MAX_STEPS, 'more step')}: -o json has them all")
+    if len(forecast.steps) > MAX_STEPS:
+        yield from terminal.wrap(f"{counted(len(forecast.steps) - MAX_STEPS, 'more step')}: -o json has them all")
 
 
-def _step(at: int, step: ForecastStep, told: Forecast) -> Sequence[Cell]:
+def _step(at: int, step: ForecastStep, forecast: Forecast) -> Sequence[Cell]:
     after = span(timedelta(seconds=step.after))
-    available = f"{step.available}/{told.replicas}"
+    available = f"{step.available}/{forecast.replicas}"
     return (Cell(str(at)), Cell(after), Cell(available), Cell(ordinals(step.groups)), Cell(step.text))

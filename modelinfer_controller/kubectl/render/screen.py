@@ -75,9 +75,9 @@ class Screen:
             return lines
         room -= 1  # the last line says where the view is
         self._top = max(min(self._top, len(lines) - room), 0)
-        told = f"lines {self._top + 1}-{self._top + room} of {len(lines)}: ↑ ↓ space b scroll, q ends"
+        position = f"lines {self._top + 1}-{self._top + room} of {len(lines)}: ↑ ↓ space b scroll, q ends"
         terminal = self._terminal()
-        last = terminal.paint(terminal.draw(terminal.cut(told, terminal.width or len(told))), Tone.FAINT)
+        last = terminal.paint(terminal.draw(terminal.cut(position, terminal.width or len(position))), Tone.FAINT)
         return [*lines[self._top : self._top + room], last]
 
     @contextmanager

@@ -15,20 +15,20 @@ COLUMNS = (
 )
 
 
-def simulation_lines(told: Simulation, terminal: Terminal) -> Iterator[str]:
+def simulation_lines(simulation: Simulation, terminal: Terminal) -> Iterator[str]:
     rows = [
         (
             Cell(span(timedelta(seconds=entry.after))),
             Cell(f"{entry.available}/{entry.replicas}"),
             Cell(entry.text),
         )
-        for entry in told.timeline
+        for entry in simulation.timeline
     ]
     yield from table(COLUMNS, rows, terminal)
     yield ""
-    took = span(timedelta(seconds=told.seconds))
-    end = f"done after {took}" if told.is_finished else f"not done after {took}"
-    tone = Tone.GOOD if told.is_finished else Tone.BAD
-    lowest = f"{told.lowest_available} of {told.replicas} groups available at the lowest"
-    for line in terminal.wrap(f"{end}; {lowest if told.replicas else 'no groups are wanted any more'}"):
+    took = span(timedelta(seconds=simulation.seconds))
+    end = f"done after {took}" if simulation.is_finished else f"not done after {took}"
+    tone = Tone.GOOD if simulation.is_finished else Tone.BAD
+    lowest = f"{simulation.lowest_available} of {simulation.replicas} groups available at the lowest"
+    for line in terminal.wrap(f"{end}; {lowest if simulation.replicas else 'no groups are wanted any more'}"):
         yield terminal.paint(line, tone)

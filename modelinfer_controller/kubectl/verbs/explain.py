@@ -24,8 +24,8 @@ async def show_explanation(flags: ClusterFlags, name: str, group: int | None, ou
     async with connected(flags, os.environ) as client:
         snapshot = await read_snapshot(client, namespace, name, SystemClock().now())
         diagnostics = await read_diagnostics(client, snapshot)
-    told = explain(snapshot, diagnostics, group)
-    show("Explanation", told, output, lambda terminal: explanation_lines(told, terminal))
+    explanation = explain(snapshot, diagnostics, group)
+    show("Explanation", explanation, output, lambda terminal: explanation_lines(explanation, terminal))
 
 
 async def watch_explanation(flags: ClusterFlags, name: str, group: int | None) -> None:
@@ -38,7 +38,7 @@ async def watch_explanation(flags: ClusterFlags, name: str, group: int | None) -
         with screen.open():
             while not screen.is_ended:
                 snapshot = follower.snapshot()
-                told = explain(snapshot, await read_diagnostics(client, snapshot), group)
+                explanation = explain(snapshot, await read_diagnostics(client, snapshot), group)
                 terminal = terminal_of()
-                screen.show([*silence_lines(follower.silence(), terminal), *explanation_lines(told, terminal)])
+                screen.show([*silence_lines(follower.silence(), terminal), *explanation_lines(explanation, terminal)])
                 await change_or_key(follower.wait(TICK), screen.changed)

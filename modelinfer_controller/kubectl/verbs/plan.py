@@ -61,26 +61,26 @@ async def show_plan(flags: ClusterFlags, proposal: Proposal, output: str | None)
     manifests = _chosen(proposal)
     async with connected(flags, os.environ) as client:
         if manifests:
-            told = [await plan_of_manifest(client, flags, manifest) for manifest in manifests]
+            forecasts = [await plan_of_manifest(client, flags, manifest) for manifest in manifests]
         else:
-            told = [await _of_stored(client, namespace_of(flags, os.environ), proposal)]
-    if len(told) == 1:
-        show("Plan", told[0], output, lambda terminal: forecast_lines(told[0], terminal))
+            forecasts = [await _of_stored(client, namespace_of(flags, os.environ), proposal)]
+    if len(forecasts) == 1:
+        show("Plan", forecasts[0], output, lambda terminal: forecast_lines(forecasts[0], terminal))
     else:
-        show("PlanList", Forecasts(tuple(told)), output, lambda terminal: _all_lines(told, terminal))
-    return exit_code(told)
+        show("PlanList", Forecasts(tuple(forecasts)), output, lambda terminal: _all_lines(forecasts, terminal))
+    return exit_code(forecasts)
 
 
-def exit_code(told: Sequence[Forecast]) -> int:
+def exit_code(forecasts: Sequence[Forecast]) -> int:
     """2 where something restarts, which pipelines ask for; else 1 where it would come to no end, and 0."""
-    if any(each.restarts for each in told):
+    if any(each.restarts for each in forecasts):
         return SOMETHING_RESTARTS
-    return 1 if any(each.obstacle for each in told) else 0
+    return 1 if any(each.obstacle for each in forecasts) else 0
 
 
-def _all_lines(told: Sequence[Forecast], terminal: Terminal) -> list[str]:
+def _all_lines(forecasts: Sequence[Forecast], terminal: Terminal) -> list[str]:
     lines: list[str] = []
-    for each in told:
+    for each in forecasts:
         lines += [*([""] if lines else []), *forecast_lines(each, terminal)]
     return lines
 

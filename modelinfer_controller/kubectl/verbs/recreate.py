@@ -21,11 +21,11 @@ async def recreate(
     namespace = namespace_of(flags, os.environ)
     async with connected(flags, os.environ) as client:
         snapshot = await read_snapshot(client, namespace, name, SystemClock().now())
-        told = recreation_of(snapshot, group, force=force)
+        recreation = recreation_of(snapshot, group, force=force)
         if not is_dry_run:
             await _delete(client, snapshot, group)
-    text = recreation_text(told, "would be deleted (dry run)" if is_dry_run else "deleted")
-    show("Recreation", told, output, lambda terminal: terminal.wrap(f"{TYPE}/{name} {text}"))
+    text = recreation_text(recreation, "would be deleted (dry run)" if is_dry_run else "deleted")
+    show("Recreation", recreation, output, lambda terminal: terminal.wrap(f"{TYPE}/{name} {text}"))
 
 
 async def _delete(client: Client, snapshot: Snapshot, group: int) -> None:

@@ -94,7 +94,7 @@ def _tell(change: RolloutChange, snapshot: Snapshot, asked: Asked, output: str |
         say(formatted(change.manifest(snapshot.stored), output or ""))
         return
     suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(asked.dry_run, "")
-    say(f"{TYPE}/{asked.name} {change.told}{suffix}\n")
+    say(f"{TYPE}/{asked.name} {change.message}{suffix}\n")
 
 
 async def plan_change(flags: ClusterFlags, asked: Asked, output: str | None) -> int:
@@ -112,9 +112,9 @@ async def plan_change(flags: ClusterFlags, asked: Asked, output: str | None) -> 
     after = merge_patch(spec, change.spec)
     annotations = {key: value for key, value in change.annotations.items() if value is not None}
     changed = snapshot_of(with_spec(stored, after, asked.name, namespace, annotations), listed, {}, now)
-    told = forecast(changed.observed, before.decision, spec_changes(spec, after))
-    show("Plan", told, output, lambda terminal: forecast_lines(told, terminal))
-    return exit_code([told])
+    planned = forecast(changed.observed, before.decision, spec_changes(spec, after))
+    show("Plan", planned, output, lambda terminal: forecast_lines(planned, terminal))
+    return exit_code([planned])
 
 
 async def _read(client: Client, namespace: str, name: str) -> Snapshot:

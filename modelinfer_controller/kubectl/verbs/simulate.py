@@ -50,8 +50,8 @@ def show_simulation(  # noqa: PLR0913 # the options of the verb
     timeline = run_in_virtual_time(simulate(scenario))
     if picture is not None:
         write_picture(picture, plot(timeline))
-    told = simulation_of(timeline)
-    show("Simulation", told, output, lambda terminal: simulation_lines(told, terminal))
+    simulation = simulation_of(timeline)
+    show("Simulation", simulation, output, lambda terminal: simulation_lines(simulation, terminal))
     return 0 if timeline.is_finished else 1
 
 

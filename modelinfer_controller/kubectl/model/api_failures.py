@@ -10,7 +10,7 @@ from modelinfer_controller.planning.conditions import NAMED_GROUPS
 from modelinfer_controller.planning.decide import Decision
 
 
-def refusals(decision: Decision) -> Mapping[int | None, ApiFailure]:
+def api_failures(decision: Decision) -> Mapping[int | None, ApiFailure]:
     """Those of requests that are still to be sent: what is not wanted any more holds nothing up.
 
     A status names a few. Where it names as many as it may, what others wait for is refused like the first.
