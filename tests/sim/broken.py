@@ -115,7 +115,9 @@ def _check_groups(facts: Facts, breakage: Breakage, troubled: set[int]) -> None:
             must_be = update if is_updated and group >= partition else None
             _check_group(facts, group, groups.get(group, []), must_be, is_held=group < partition)
     extra = {g for g in groups if g >= spec["replicas"]} - touched
-    allowed = set() if is_updated else set(range(spec["replicas"], spec["replicas"] + surge))
+    # A surge group stays for as long as a place has not become available again, which what is broken never does.
+    most = min(surge, len(touched)) if is_updated else surge
+    allowed = set(range(spec["replicas"], spec["replicas"] + most))
     assert extra <= allowed, f"groups {sorted(extra - allowed)} are beyond the replicas"
 
 
