@@ -47,7 +47,7 @@ def test_an_unschedulable_pod_in_the_schedulers_own_words(user: User, plugin: Pl
         )
         assert condition["message"] in told["message"]
         assert "untolerated taint" in told["message"]
-        assert "scheduler places the pods" in next_texts(told)
+        assert "until the scheduler finds room for the pods" in next_texts(told)
         assert told["since"]
     finally:
         user.control_plane.delete_node("tainted-for-explain")
@@ -64,7 +64,7 @@ def test_a_crash_loop_with_its_last_exit_code(user: User, plugin: Plugin) -> Non
     user.apply(model("crash", role(crash_loop="true", exit_code="137", reason="OOMKilled"), recoveryPolicy="None"))
     told = plugin.explain_until("crash", "CrashLoopBackOff")
     assert "exited with code 137 (OOMKilled)" in told["message"]
-    assert "recoveryPolicy None leaves restarts to the kubelet" in next_texts(told)
+    assert "leaves restarts to the kubelet (recoveryPolicy None)" in next_texts(told)
 
 
 def test_a_backoff_says_until_when_and_what_then(user: User, plugin: Plugin) -> None:

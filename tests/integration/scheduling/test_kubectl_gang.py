@@ -29,7 +29,7 @@ def explained(tenant: Tenant, **spec: str) -> None:
     refused = [one for pod in tenant.pods.values() for one in pod["status"]["conditions"] if one["status"] == "False"]
     words = {one["message"] for one in refused if one["type"] == "PodScheduled"}
     assert any(word in told["message"] for word in words), f"{told['message']} has none of {words}"
-    assert "scheduler places the pods" in json.dumps(told["next"])
+    assert "until the scheduler finds room for the pods" in json.dumps(told["next"])
     (group,) = plugin.document("tree", "mi")["groups"]
     assert group["gang"]["state"] not in ("", "Running", "Scheduled")
 
