@@ -1,4 +1,4 @@
-"""Handlers that let go of what is kept beside the caches when an object is gone."""
+"""Handlers that let go of what is kept in addition to the caches when an object is gone."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The resources that the controller reads and writes, beside the built-in ones of `kube.resource`."""
+"""The resources that the controller reads and writes, in addition to the built-in ones of `kube.resource`."""
 
 from collections.abc import Mapping
 
