@@ -131,7 +131,8 @@ def _moving_instance(group: Group, scope: str) -> str:
 
 def hand_over(group: Group, move: OnLeavingNode, nodes: Nodes, now: datetime) -> Group:
     """The group as it moves: its pods drain, or its record says that they are to be made anew."""
-    pods = [pod for pod in group.live_pods if move.scope in scopes_of(pod.identity)]
+    # Surplus pods go by themselves, drained as well.
+    pods = [pod for pod in group.live_pods if pod in group.shape and move.scope in scopes_of(pod.identity)]
     removal = remove(pods, reason_text(move), group.desired, now)
     moving = _without_recoveries(replace(group, move=move), move.scope)
     if removal.wake_at is not None:

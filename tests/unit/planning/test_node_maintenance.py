@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.update_rules import rules_of
 
 from modelinfer_controller.api.core import Condition, NodeStatus, PodDisruptionBudget
-from modelinfer_controller.planning.actions import DeletePod
+from modelinfer_controller.planning.actions import DeletePod, PatchPodMetadata
 from modelinfer_controller.planning.conditions import hand_over_text
 from modelinfer_controller.planning.decide import decide
 from modelinfer_controller.planning.disruption_budget import published_taints
@@ -662,3 +662,14 @@ def test_what_is_remembered_changes_no_decision_about_nodes(world: World, histor
 def test_each_reason_to_replace_a_group_has_a_name() -> None:
     assert reason_name(Outdated("m-2")) == "RollingUpdate"
     assert reason_name(OnLeavingNode("node-1", "is cordoned")) == "HandingOver"
+
+
+def test_a_role_that_shrinks_while_its_group_is_handed_over_has_each_pod_drained_once() -> None:
+    world = drained(3, a_role("decode", 3))
+    world.edit(lambda spec: spec["template"].update(drain={"timeoutSeconds": 40}))
+    world.settle()
+    world.cordon("node-1")
+    world.edit(lambda spec: spec["template"]["roles"][0].update(replicas=2))
+    begun = [action.name for action in world.plan().actions if isinstance(action, PatchPodMetadata)]
+    assert {pod_name(0, instance=instance) for instance in range(3)} <= set(begun)
+    assert len(begun) == len(set(begun))
