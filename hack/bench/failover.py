@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.plane import NAMESPACE, Plane, fresh_plane
+from bench.polling import until
 from bench.process import running_controller
 from bench.row import Row
 from bench.workload import model_infer
@@ -46,9 +47,11 @@ async def _hand_over(nodes: int, number: signal.Signals) -> float:
 
 
 async def _first_write(plane: Plane, position: int, is_it: Callable[[Any], bool]) -> float:
+    async def look() -> list[Any]:
+        return [event for event in plane.writes_of_controller(position) if is_it(event)]
+
     async with asyncio.timeout(60):
-        while not (found := [event for event in plane.writes_of_controller(position) if is_it(event)]):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+        found = await until(look)
     return datetime.fromisoformat(found[0].time).timestamp()
 
 

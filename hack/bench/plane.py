@@ -12,6 +12,7 @@ from pathlib import Path
 
 from controlplane import AuditEvent, ControlPlane, Settings
 
+from bench.polling import until
 from bench.progress import Progress
 from modelinfer_controller.api import well_known
 from modelinfer_controller.controller.resources import MODEL_INFERS
@@ -71,5 +72,4 @@ async def fresh_plane(nodes: int, pod_selector: str = well_known.NAME) -> AsyncI
 async def _until_served(client: Client) -> None:
     """A CRD that was just applied takes a moment until its resource can be used."""
     async with asyncio.timeout(30):
-        while not await is_resource_served(client, MODEL_INFERS):  # noqa: ASYNC110 -- the server's state
-            await asyncio.sleep(0.1)
+        await until(lambda: is_resource_served(client, MODEL_INFERS))

@@ -42,7 +42,7 @@ async def running(command: Sequence[str], log: Path, ready: bytes = b"") -> Asyn
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
         async with asyncio.timeout(START_TIMEOUT):
-            while ready not in log.read_bytes():  # noqa: ASYNC110, ASYNC240 -- another process
+            while ready not in log.read_bytes():  # noqa: ASYNC110, ASYNC240 # another process writes it
                 await asyncio.sleep(0.02)
         yield ControllerProcess(process.pid)
     finally:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from bench.bare import in_flight
 from bench.plane import NAMESPACE, Plane, fresh_plane
+from bench.polling import until
 from bench.process import running_controller
 from bench.row import Row
 from bench.workload import model_infer
@@ -42,8 +43,7 @@ async def _first_pod(plane: Plane, name: str) -> float:
     began = time.time()
     await plane.client.create(MODEL_INFERS, OTHER, model_infer(name, 1))
     async with asyncio.timeout(300):
-        while not await _pods(plane, name):  # noqa: ASYNC110 -- the server's state
-            await asyncio.sleep(0.02)
+        await until(lambda: _pods(plane, name), interval=0.02)
     return time.time() - began
 
 

@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from bench.plane import NAMESPACE, Plane
+from bench.polling import until
 from modelinfer_controller.api.status import ModelInfer
 from modelinfer_controller.controller.resources import MODEL_INFERS
 
 
 async def until_available(plane: Plane, names: Sequence[str], groups: int) -> None:
-    """Until the status says so too: what it costs to tell belongs to the bill."""
+    """Until the status says so too: what it costs to report belongs to the bill."""
     for name in names:
         await until_stored(plane, name, lambda stored: stored.status.available_replicas == groups)
 
 
 async def until_stored(plane: Plane, name: str, holds: Callable[[ModelInfer], bool]) -> None:
+    async def look() -> bool:
+        return holds(await plane.client.get(MODEL_INFERS, NAMESPACE, name))
+
     async with asyncio.timeout(600):
-        while not holds(await plane.client.get(MODEL_INFERS, NAMESPACE, name)):  # noqa: ASYNC110 -- the server's state
-            await asyncio.sleep(0.1)
+        await until(look)

@@ -23,7 +23,7 @@ from prometheus_binaries import Prometheus, find_prometheus
 from dashboard.alerts import firing
 from dashboard.model import ROWS
 from dashboard.panels import Kind, Panel, Row
-from dashboard.story import HOURS, INTERVAL, openmetrics, tell
+from dashboard.story import HOURS, INTERVAL, openmetrics, play_into
 from modelinfer_controller.simulator.virtual_time import EPOCH
 
 VARIABLES = {"$namespace": ".*", "$name": ".*", "$__rate_interval": "2m"}
@@ -37,7 +37,7 @@ def main(output: Path) -> None:
     programs = find_prometheus()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        tell(folder / "scrapes.om")
+        play_into(folder / "scrapes.om")
         _store(programs, folder, "scrapes.om")
         with _served(programs, folder) as url:
             _write_alerts(url, folder / "alerts.om")
@@ -140,7 +140,7 @@ def _named(legend: str, labels: dict[str, str]) -> str:
 
 
 def _unlike(labels: dict[str, str]) -> list[str]:
-    """The labels that tell series apart."""
+    """The labels by which series differ."""
     return [name for name in labels if name not in ("__name__", "job", "instance")]
 
 

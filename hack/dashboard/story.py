@@ -36,7 +36,7 @@ class Silent:
     def record(self, stored: ModelInfer, type_: str, reason: str, message: str) -> None: ...
 
 
-def tell(file: Path) -> None:
+def play_into(file: Path) -> None:
     """Live through it and write every scrape, in the text of OpenMetrics with times."""
     with file.open("w", encoding="utf-8") as out:
         run(_story(out))

@@ -31,7 +31,7 @@ class Platform:
 
 
 def _linux(machine: str) -> tuple[tuple[str, ...], ...]:
-    """glibc and musl. krew does not tell them apart, so one file is for both: their modules have different names."""
+    """glibc and musl. krew knows no difference, so one file is for both: their modules have different names."""
     glibc = (f"manylinux_2_17_{machine}", f"manylinux2014_{machine}", f"manylinux_2_28_{machine}")
     return glibc, (f"musllinux_1_1_{machine}", f"musllinux_1_2_{machine}")
 

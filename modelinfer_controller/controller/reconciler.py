@@ -22,7 +22,7 @@ NO_FAILURE = ApiFailure("", "")
 class Reconciler:
     """Brings one ModelInfer nearer to its spec; keeps nothing between two calls."""
 
-    def __init__(  # one for each step
+    def __init__(
         self,
         caches: Caches,
         observer: Observer,

@@ -1,7 +1,7 @@
 """What a reconcile reports: the status, Events for the user, and what metrics hear."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
@@ -70,11 +70,9 @@ class Reporter:
             return replace(plan, groups=tuple(group for group in plan.groups if not group.needs_record)), (error,)
         return plan, ()
 
-    @contextmanager
-    def reporting_new_spec(self, stored: ModelInfer, decision: Decision) -> Iterator[None]:
+    def reporting_new_spec(self, stored: ModelInfer, decision: Decision) -> AbstractContextManager[None]:
         """While the plan is carried out, however long: that the spec was seen is in the status all the same."""
-        with self._status.reporting_new_spec(stored, lambda: status_of(decision, {})):
-            yield
+        return self._status.reporting_new_spec(stored, lambda: status_of(decision, {}))
 
     def report(self, stored: ModelInfer, decision: Decision, failures: Failures, execution: Execution) -> None:
         key = stored.metadata.object_name

@@ -3,7 +3,7 @@
 Run as `make chaos`. Each round disturbs one kind of work with faults drawn from a seed, heals, waits until all is as
 specified, and judges what happened. The seed replays the draws; the instants are the machine's.
 
-    fault_proxy      the way to the API server: what is refused, hung, cut, delayed, told twice; and who was killed when
+    fault_proxy      the way to the API server: what is refused, hung, cut, delayed, sent twice; and who was killed when
     controller_main  the controller with a clock that can be set, and a count of its tasks
     fleet            the two controllers: started, killed, frozen, started again
     webhook          an admission webhook that refuses, hangs or mutates

@@ -77,7 +77,9 @@ class Arena:
                     raise
                 self.sleep(0.2)
 
-    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None, type_: str = "") -> Any:
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | list[Any] | None = None, type_: str = ""
+    ) -> Any:
         """The decoded answer. Raises RestError where the server refuses."""
         encoded = None if body is None else json.dumps(body).encode()
 

@@ -22,24 +22,24 @@ def _use_clock(file: Path) -> None:
     def now(self: clock.SystemClock) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=float(file.read_text() or 0))
 
-    clock.SystemClock.now = now  # type: ignore[method-assign]
+    clock.SystemClock.now = now  # type: ignore[method-assign] # of this process alone, whose clock is to be wrong
 
 
-def _tell_tasks(file: Path) -> None:
-    def told(*_: object) -> None:
+def _list_tasks_at_signal(file: Path) -> None:
+    def at_signal(*_: object) -> None:
         with contextlib.suppress(RuntimeError):  # no loop yet
-            tell()
+            write()
 
-    def tell() -> None:
+    def write() -> None:
         aside = file.with_suffix(".new")
         aside.write_text("\n".join(sorted(task.get_name() for task in asyncio.all_tasks())))
         os.replace(aside, file)
 
-    signal.signal(signal.SIGUSR1, told)
+    signal.signal(signal.SIGUSR1, at_signal)
 
 
 if __name__ == "__main__":
-    _tell_tasks(Path(sys.argv[2]))
+    _list_tasks_at_signal(Path(sys.argv[2]))
     _use_clock(Path(sys.argv[1]))
     del sys.argv[1:3]
 

@@ -10,13 +10,17 @@ import signal
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
+
+T = TypeVar("T")
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
@@ -102,7 +106,7 @@ class FaultProxy:
         route.port = self.serve(handle)
         return route
 
-    def serve(self, handle: Callable[[web.BaseRequest], object]) -> int:
+    def serve(self, handle: Handler) -> int:
         """Serve this too, over TLS on a free port of loopback; the port."""
         return self._call(self._serve(handle))
 
@@ -122,10 +126,10 @@ class FaultProxy:
     def cut_watches(self) -> None:
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._streams])
 
-    def _call(self, work: object) -> int:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)  # type: ignore[arg-type]
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    async def _serve(self, handle: Callable[[web.BaseRequest], object]) -> int:
+    async def _serve(self, handle: Handler) -> int:
         if self._session is None:
             tls = ssl.create_default_context(cafile=str(self.authority))
             self._session = aiohttp.ClientSession(
@@ -136,7 +140,7 @@ class FaultProxy:
             )
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(self.authority, self.authority.with_suffix(".key"))
-        runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.5)  # type: ignore[arg-type]
+        runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.5)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)

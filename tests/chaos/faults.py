@@ -233,7 +233,7 @@ class DefinitionReplaced(Fault):
     def _use(self, columns: list[Any]) -> None:
         path = f"{_CRDS}/{self._original['metadata']['name']}"
         operation = {"op": "replace", "path": "/spec/versions/0/additionalPrinterColumns", "value": columns}
-        self.arena.request("PATCH", path, [operation], "application/json-patch+json")  # type: ignore[arg-type]
+        self.arena.request("PATCH", path, [operation], "application/json-patch+json")
 
 
 FAULTS: Mapping[str, Callable[[Arena], Fault]] = {

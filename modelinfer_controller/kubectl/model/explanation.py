@@ -162,8 +162,8 @@ def _group(
 
 def _log(group: Group, diagnostics: Diagnostics, message: str) -> tuple[str, ...]:
     """That of the pod that the cause names, else of the group's first that has one."""
-    told = [pod.name for pod in group.pods if pod.name in diagnostics.last_words]
-    name = next((name for name in told if name in message), told[0] if told else None)
+    known = [pod.name for pod in group.pods if pod.name in diagnostics.last_words]
+    name = next((name for name in known if name in message), known[0] if known else None)
     return (f"pod {name} ended with:", *diagnostics.last_words[name]) if name is not None else ()
 
 
@@ -272,10 +272,10 @@ def _some(names: list[str]) -> str:
 def _next(ordinal: int, snapshot: Snapshot, planned: Plan, failures: Mapping[int | None, ApiFailure]) -> Iterator[Next]:
     found = snapshot.decision
     waiting = found.update.waiting_by_ordinal().get(ordinal)
-    told = [*_postponed(ordinal, found), *_doing(ordinal, found, planned, failures)]
+    steps = [*_postponed(ordinal, found), *_doing(ordinal, found, planned, failures)]
     if waiting is not None:
-        told.append(_rule(found, [waiting], snapshot))
-    yield from told or [Next(_nothing(found, found.group(ordinal))), *_way_back(ordinal, snapshot)]
+        steps.append(_rule(found, [waiting], snapshot))
+    yield from steps or [Next(_nothing(found, found.group(ordinal))), *_way_back(ordinal, snapshot)]
 
 
 def _way_back(ordinal: int, snapshot: Snapshot) -> Iterator[Next]:

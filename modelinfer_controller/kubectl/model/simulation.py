@@ -73,7 +73,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look of the controller: group -> its state and revision. wanted: how many groups the spec asked for."""
+    """One look of the controller: group -> its state and revision. wanted: how many groups the spec wanted."""
 
     at: timedelta
     groups: Mapping[int, tuple[str, str]]

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ from modelinfer_controller.kubectl.cli import main
 
 TIME = re.compile(r'"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z)"')
 OWN = "/apis/workload.volcano.sh/v1alpha1"
+
+Answer = tuple[int, bytes]  # status and body
 
 
 @dataclass(frozen=True)
@@ -64,31 +66,20 @@ class Verbs:
 
 
 @contextmanager
-def served(
-    cluster: Cluster,
-    texts: Mapping[str, str] = MappingProxyType({}),
-    refused: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[str]:
-    """The URL. Its kinds can be read, and nothing can be watched or written.
-
-    texts: what else it answers, by path. refused: what it answers with 403, by path.
-    """
-    answers = {path: json.dumps(body).encode() for path, body in _answers(cluster).items()}
-    answers |= {path: text.encode() for path, text in texts.items()}
+def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
+    """The URL of a server that answers every request in this way."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            body = refused[path].encode() if path in refused else answers.get(path)
-            self.send_response(403 if path in refused else 404 if body is None else 200)
-            missing = b'{"kind":"Status","reason":"NotFound","code":404,"message":"not found"}'
-            body = body or missing
+            code, body = answer(self.path.partition("?")[0])
+            self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(body)
+
+        do_PATCH = do_DELETE = do_GET
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -101,6 +92,30 @@ def served(
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def served(
+    cluster: Cluster,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
+    """The URL. Its kinds can be read, and nothing can be watched or written.
+
+    texts: what else it answers, by path. refused: what it answers with 403, by path.
+    """
+    answers = {path: json.dumps(body).encode() for path, body in _answers(cluster).items()}
+    answers |= {path: text.encode() for path, text in texts.items()}
+
+    def answer(path: str) -> Answer:
+        if path in refused:
+            return 403, refused[path].encode()
+        body = answers.get(path)
+        missing = b'{"kind":"Status","reason":"NotFound","code":404,"message":"not found"}'
+        return (404, missing) if body is None else (200, body)
+
+    with answering(answer) as url:
+        yield url
 
 
 def _answers(cluster: Cluster) -> Mapping[str, Any]:

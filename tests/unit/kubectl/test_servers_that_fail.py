@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
-from typing import Any
 
 import pytest
-from serving import Server, Verbs, served
+from serving import Answer, Verbs, answering, served
 from situations import SITUATIONS
 
 from modelinfer_controller.kubectl.render.screen import silence_lines
@@ -26,8 +22,6 @@ FOLLOWING = (
     ("dashboard",),
 )  # fmt: skip
 VERB = pytest.mark.parametrize("verb", [*ONCE, *FOLLOWING], ids=" ".join)
-
-Answer = tuple[int, bytes]
 
 
 def refusal(code: int, reason: str, message: str) -> Answer:
@@ -61,35 +55,6 @@ FAILURES: dict[Callable[[str], Answer], str] = {
     no_credentials: "unauthorized: the cluster does not accept the credentials",
     no_api_server: "no cluster: what answers is no Kubernetes API server",
 }
-
-
-@contextmanager
-def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
-    """The URL of a server that answers every request in this way."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            code, body = answer(self.path.partition("?")[0])
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_PATCH = do_DELETE = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module", params=FAILURES, ids=lambda failure: failure.__name__)
